@@ -1,0 +1,63 @@
+// See mutex.h.
+#include "src/base/mutex.h"
+
+#include "src/base/check.h"
+#include "src/base/futex.h"
+
+namespace mesh {
+namespace {
+
+// Turns before sleeping; a turn is about 40 cycles, so 100 are about a microsecond: the length of a
+// refill, below the price of a sleep and a wake-up.
+constexpr int kSpinTurns = 100;
+
+void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+void Mutex::LockSlow() {
+  for (int turn = 0; turn < kSpinTurns; turn++) {
+    uint32_t expected = kFree;
+    // order: relaxed load, acquire on success; pairs with the release in Unlock().
+    if (state_.load(std::memory_order_relaxed) == kFree &&
+        state_.compare_exchange_weak(expected, kHeld, std::memory_order_acquire,
+                                     std::memory_order_relaxed)) {
+      return;
+    }
+    Pause();
+  }
+  // order: acquire; pairs with the release in Unlock().
+  while (state_.exchange(kHeldWithSleepers, std::memory_order_acquire) != kFree) {
+    FutexWait(state_, kHeldWithSleepers);
+  }
+}
+
+void Mutex::WakeOne() { FutexWake(state_, 1); }
+
+#if MESH_DEBUG
+namespace {
+// How many locks of each rank this thread holds.
+thread_local uint8_t held_by_rank[static_cast<int>(LockRank::kLeaf) + 1];
+}  // namespace
+
+void Mutex::NoteTaken() {
+  int rank = static_cast<int>(rank_);
+  for (int above = rank + 1; above <= static_cast<int>(LockRank::kLeaf); above++) {
+    if (held_by_rank[above] != 0) Fatal("lock order: a lock of a higher rank is held [M1]");
+  }
+  if (held_by_rank[rank] != 0 && rank_ != LockRank::kSizeClass) {
+    Fatal("lock order: two locks of one rank [M1]");
+  }
+  held_by_rank[rank]++;
+}
+
+void Mutex::NoteReleased() { held_by_rank[static_cast<int>(rank_)]--; }
+#endif
+
+}  // namespace mesh

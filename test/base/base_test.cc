@@ -1,0 +1,140 @@
+// Tests of the base room: bitmap, list, random, writer, mutex.
+#include <gtest/gtest.h>
+
+#include <pthread.h>
+
+#include <vector>
+
+#include "src/base/bitmap.h"
+#include "src/base/check.h"
+#include "src/base/intrusive_list.h"
+#include "src/base/mutex.h"
+#include "src/base/random.h"
+#include "src/base/units.h"
+#include "src/base/writer.h"
+
+namespace mesh {
+namespace {
+
+TEST(Units, RoundsToPages) {
+  EXPECT_EQ(PagesFor(0), 0u);
+  EXPECT_EQ(PagesFor(1), 1u);
+  EXPECT_EQ(PagesFor(kPageSize), 1u);
+  EXPECT_EQ(PagesFor(kPageSize + 1), 2u);
+  EXPECT_EQ(RoundUp(17, 16), 32u);
+}
+
+TEST(Bitmap, SetClearCount) {
+  Bitmap b;
+  EXPECT_TRUE(b.IsEmpty());
+  for (SlotIndex i : {0u, 63u, 64u, 255u}) b.Set(i);
+  EXPECT_EQ(b.Count(), 4u);
+  b.Clear(63);
+  EXPECT_FALSE(b.IsSet(63));
+  std::vector<SlotIndex> seen;
+  b.ForEachSet([&](SlotIndex i) { seen.push_back(i); });
+  EXPECT_EQ(seen, (std::vector<SlotIndex>{0, 64, 255}));
+}
+
+TEST(Bitmap, FirstBitsAndWithout) {
+  for (SlotIndex n : {0u, 1u, 64u, 65u, 128u, 255u, 256u}) {
+    EXPECT_EQ(Bitmap::FirstBits(n).Count(), n);
+  }
+  Bitmap taken;
+  taken.Set(1);
+  EXPECT_EQ(Bitmap::FirstBits(3).Without(taken).Count(), 2u);
+}
+
+TEST(Bitmap, OverlapsOnlyWhereBothAreSet) {
+  Bitmap a, b;
+  a.Set(200);
+  b.Set(201);
+  EXPECT_FALSE(a.Overlaps(b));
+  b.Set(200);
+  EXPECT_TRUE(a.Overlaps(b));
+}
+
+struct Element {
+  Element* next = nullptr;
+  Element* previous = nullptr;
+};
+
+TEST(IntrusiveList, KeepsOrderAndLinks) {
+  Element e[3];
+  IntrusiveList<Element> list;
+  list.PushBack(&e[1]);
+  list.PushBack(&e[2]);
+  list.PushFront(&e[0]);
+  list.Remove(&e[1]);
+  EXPECT_EQ(list.size(), 2u);
+  EXPECT_EQ(list.PopFront(), &e[0]);
+  EXPECT_EQ(list.PopFront(), &e[2]);
+  EXPECT_EQ(list.PopFront(), nullptr);
+}
+
+TEST(Random, BelowIsBoundedAndCoversAll) {
+  Random random(7);
+  std::vector<int> seen(10);
+  for (int i = 0; i < 10000; i++) seen[random.Below(10)]++;
+  for (int n : seen) EXPECT_GT(n, 800);
+}
+
+TEST(LineWriter, Formats) {
+  LineWriter line;
+  line.Text("a").PadTo(4).Decimal(42).Text(" ").Signed(-7).Text(" ").Hex(255).Text(" ");
+  line.Fixed(1536, 1024, 1).Text(" ").Fixed(1999, 1000, 2);
+  EXPECT_EQ(line.view(), "a   42 -7 0xff 1.5 2.00");
+}
+
+TEST(LineWriter, CutsOffWhatDoesNotFit) {
+  LineWriter line;
+  for (int i = 0; i < 100; i++) line.Text("0123456789");
+  EXPECT_TRUE(line.truncated());
+  EXPECT_EQ(line.view().size(), LineWriter::kCapacity);
+}
+
+struct Counter {
+  Mutex mutex{LockRank::kLeaf};
+  long value = 0;
+};
+
+void* AddMany(void* arg) {
+  auto* counter = static_cast<Counter*>(arg);
+  for (int i = 0; i < 100000; i++) {
+    MutexLock lock(counter->mutex);
+    counter->value++;
+  }
+  return nullptr;
+}
+
+TEST(Mutex, ExcludesOthers) {
+  Counter counter;
+  pthread_t threads[4];
+  for (pthread_t& t : threads) ASSERT_EQ(pthread_create(&t, nullptr, AddMany, &counter), 0);
+  for (pthread_t t : threads) pthread_join(t, nullptr);
+  EXPECT_EQ(counter.value, 400000);
+}
+
+TEST(Mutex, TryLockRefusesWhenHeld) {
+  Mutex mutex(LockRank::kLeaf);
+  ASSERT_TRUE(mutex.TryLock());
+  EXPECT_FALSE(mutex.TryLock());
+  mutex.Unlock();
+}
+
+#if MESH_DEBUG
+TEST(MutexDeathTest, RefusesAFallingRank) {
+  Mutex low(LockRank::kArena), high(LockRank::kLeaf);
+  EXPECT_DEATH(
+      {
+        high.Lock();
+        low.Lock();
+      },
+      "lock order");
+}
+#endif
+
+TEST(CheckDeathTest, OneLine) { EXPECT_DEATH(Fatal("this went wrong"), "mesh: this went wrong"); }
+
+}  // namespace
+}  // namespace mesh
