@@ -1,0 +1,77 @@
+"""C++ rules of this repository: one place for the flags that an allocator needs."""
+
+load("@rules_cc//cc:defs.bzl", "cc_library", "cc_test")
+load("//src:rooms.bzl", "above")
+
+_WARNINGS = [
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+]
+
+# In front of a target's own copts.  A debug or sanitizer build brings its own -O.
+MESH_COPTS = _WARNINGS + [
+    "-fPIC",
+    # The library must run without libstdc++: no unwinding, no type information.
+    "-fno-exceptions",
+    "-fno-rtti",
+    # The thread heap is found by one addition to the thread pointer.  The default model
+    # for shared objects calls __tls_get_addr, which may allocate.
+    "-ftls-model=initial-exec",
+    # Else the compiler turns malloc + memset inside our calloc into a call of calloc, and
+    # drops a malloc whose result it thinks unused.
+    "-fno-builtin-malloc",
+    "-fno-builtin-calloc",
+    "-fno-builtin-realloc",
+    "-fno-builtin-free",
+    # Only what is marked leaves the library.
+    "-fvisibility=hidden",
+    # The toolchain's default replaces memcpy by __memcpy_chk on the hot paths.
+    "-U_FORTIFY_SOURCE",
+] + select({
+    "//src:debug_build": [],
+    "//conditions:default": ["-O3"],
+})
+
+def _own_room():
+    """Visibility for the room that this BUILD file belongs to."""
+    parts = native.package_name().split("/")
+    return above(parts[1]) if len(parts) > 1 and parts[0] == "src" else None
+
+def mesh_cc_library(name, copts = [], visibility = None, **kwargs):
+    """A cc_library of a room: allocator flags, visible to the rooms above and to tests.
+
+    Args:
+      name: of the target; the main library of a room has the room's name.
+      copts: added after MESH_COPTS.
+      visibility: replaces above(room).
+      **kwargs: for cc_library.
+    """
+    cc_library(
+        name = name,
+        copts = MESH_COPTS + copts,
+        # Hidden symbols cannot cross the border of a shared object of one's own.
+        linkstatic = True,
+        visibility = visibility or _own_room(),
+        **kwargs
+    )
+
+def mesh_cc_test(name, deps = [], copts = [], size = "small", main = True, **kwargs):
+    """A GoogleTest program.
+
+    Args:
+      name: of the target, x_test for x_test.cc.
+      deps: GoogleTest is added.
+      copts: added after the warnings.
+      size: Bazel's test size, which sets the timeout.
+      main: links GoogleTest's main(); False for a test that brings its own.
+      **kwargs: for cc_test.
+    """
+    cc_test(
+        name = name,
+        size = size,
+        copts = _WARNINGS + copts,
+        linkstatic = True,
+        deps = deps + ["@googletest//:gtest_main" if main else "@googletest//:gtest"],
+        **kwargs
+    )
