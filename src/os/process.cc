@@ -1,0 +1,174 @@
+// See process.h.
+#include "src/os/process.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "src/base/random.h"
+#include "src/base/units.h"
+#include "src/os/file.h"
+#include "src/os/gated_call.h"
+#include "src/os/memory.h"
+#include "src/os/proc_text.h"
+
+namespace mesh::os {
+namespace {
+
+// getrandom(2): fail rather than wait for a seed at boot. sys/random.h.
+constexpr int kGetrandomNonblock = 1;
+
+constexpr size_t kStatSize = 1024;    // bytes; /proc/self/stat has 52 numbers and a short name
+constexpr size_t kStatusSize = 4096;  // bytes; /proc/self/status is about 1.5 KiB
+
+// Without getrandom: unpredictable from outside, and different in each thread and at each call.
+uint64_t WeakSeed() {
+  uint64_t seed = MonotonicNs() ^ (static_cast<uint64_t>(ThreadId()) << 40);
+  const auto* from_exec = reinterpret_cast<const unsigned char*>(getauxval(AT_RANDOM));
+  if (from_exec != nullptr) {
+    uint64_t word;
+    __builtin_memcpy(&word, from_exec, sizeof(word));
+    seed ^= word;
+    __builtin_memcpy(&word, from_exec + sizeof(word), sizeof(word));
+    seed ^= (word << 17) | (word >> 47);
+  }
+  return seed;
+}
+
+}  // namespace
+
+int ProcessId() { return static_cast<int>(RawSyscall(SYS_getpid)); }
+
+int ThreadId() { return static_cast<int>(RawSyscall(SYS_gettid)); }
+
+Result<size_t> ThreadCount() {
+  char buffer[kStatSize];
+  Result<size_t> size = ReadSmallFile("/proc/self/stat", buffer);
+  if (!size.ok()) return size;
+  constexpr int kNumThreads = 20;  // proc(5)
+  Result<uint64_t> count = StatField({buffer, size.value}, kNumThreads);
+  return {static_cast<size_t>(count.value), count.error};
+}
+
+Result<size_t> MappingCount() {
+  FileReader maps;
+  if (Status opened = maps.Open("/proc/self/maps"); !opened.ok()) return {0, opened.error};
+  char buffer[kPageSize];  // the kernel hands out at most a page a call
+  size_t lines = 0;
+  while (true) {
+    Result<size_t> got = maps.Read(buffer);
+    if (!got.ok()) return {0, got.error};
+    if (got.value == 0) return {lines, 0};
+    for (size_t i = 0; i < got.value; i++) lines += buffer[i] == '\n';
+  }
+}
+
+Result<size_t> MaxMappingCount() {
+  char buffer[32];
+  Result<size_t> size = ReadSmallFile("/proc/sys/vm/max_map_count", buffer);
+  if (!size.ok()) return size;
+  Result<uint64_t> count = ParseNumber({buffer, size.value});
+  return {static_cast<size_t>(count.value), count.error};
+}
+
+MemoryFigures ParseMemoryFigures(std::string_view text) {
+  MemoryFigures figures;
+  const struct {
+    std::string_view key;
+    size_t* bytes;
+  } lines[] = {
+      {"Rss:", &figures.rss},
+      {"Pss:", &figures.pss},
+      {"Pss_Anon:", &figures.pss_anon},
+      {"Pss_File:", &figures.pss_file},
+      {"Pss_Shmem:", &figures.pss_shmem},
+      {"Anonymous:", &figures.anonymous},
+      {"AnonHugePages:", &figures.anon_huge_pages},
+      {"Swap:", &figures.swap},
+      {"SwapPss:", &figures.swap_pss},
+      {"Locked:", &figures.locked},
+  };
+  for (const auto& line : lines) *line.bytes = FindNumber(text, line.key).value * kKiB;
+  return figures;
+}
+
+Result<MemoryFigures> ReadMemoryFigures() {
+  char buffer[kStatusSize];
+  Result<size_t> size = ReadSmallFile("/proc/self/smaps_rollup", buffer);
+  if (!size.ok()) return {{}, size.error};
+  return {ParseMemoryFigures({buffer, size.value}), 0};
+}
+
+Result<PageFaults> ReadPageFaults() {
+  struct rusage usage;
+  Status asked = GatedStatus(Call::kUsage, SYS_getrusage, RUSAGE_SELF, &usage);
+  if (!asked.ok()) return {{}, asked.error};
+  return {{static_cast<uint64_t>(usage.ru_minflt), static_cast<uint64_t>(usage.ru_majflt)}, 0};
+}
+
+Result<int> SeccompMode() {
+  char buffer[kStatusSize];
+  Result<size_t> size = ReadSmallFile("/proc/self/status", buffer);
+  if (!size.ok()) return {0, size.error};
+  Result<uint64_t> mode = FindNumber({buffer, size.value}, "Seccomp:");
+  // A kernel built without seccomp has no such line.
+  if (mode.error == ENOENT) return {0, 0};
+  return {static_cast<int>(mode.value), mode.error};
+}
+
+uint64_t MonotonicNs() {
+  struct timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
+}
+
+void RandomBytes(std::span<unsigned char> bytes) {
+  while (!bytes.empty()) {
+    Result<long> got =
+        GatedCall(Call::kRandom, SYS_getrandom, bytes.data(), bytes.size(), kGetrandomNonblock);
+    if (got.error == EINTR) continue;
+    if (!got.ok()) break;
+    bytes = bytes.subspan(static_cast<size_t>(got.value));
+  }
+  if (bytes.empty()) return;
+  Random random(WeakSeed());
+  for (unsigned char& byte : bytes) byte = static_cast<unsigned char>(random.Next() >> 56);
+}
+
+uint64_t RandomSeed() {
+  unsigned char bytes[sizeof(uint64_t)];
+  RandomBytes(bytes);
+  uint64_t seed;
+  __builtin_memcpy(&seed, bytes, sizeof(seed));
+  return seed;
+}
+
+Status RegisterMembarrier() {
+  return GatedStatus(Call::kMembarrier, SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED,
+                     0, 0);
+}
+
+Status MembarrierAll() {
+  return GatedStatus(Call::kMembarrier, SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+Status ForkDetector::Arm() {
+  armed_process_ = ProcessId();
+  if (mark_ == nullptr) {
+    Result<uintptr_t> page = MapAnonymous(kPageSize);
+    if (!page.ok()) return {page.error};
+    Status wiped = AdviseWipeOnFork(page.value, kPageSize);
+    if (!wiped.ok()) {
+      static_cast<void>(Unmap(page.value, kPageSize).ok());
+      return wiped;
+    }
+    mark_ = reinterpret_cast<volatile uint32_t*>(page.value);
+  }
+  *mark_ = 1;
+  return {0};
+}
+
+}  // namespace mesh::os
