@@ -1,0 +1,154 @@
+// Size classes: which object size serves a request, and how a span of that size is cut.
+//
+// Three kinds share one table, in this order:
+//   meshable  16, 32 ... 128, then eight sizes a doubling up to 3840: smaller than one page
+//   whole     4096 ... 32768, eight sizes a doubling: never meshed (an object of a page and more may
+//             be locked, protected or pinned by its owner; PLDI'19 s.4.1, docs/design.md)
+//   pinned    512 ... 3072: as meshable in size, but never meshed; for alignments of 512 and more
+// Waste inside an object is at most 12.5 % above 128 bytes; waste at a span's tail at most 1/32.
+// Room: sizeclass; above base. Everything is computed at compile time.
+//
+// [SC1] Sizes rise within a kind; every size is a multiple of 16.
+// [SC2] A slot starts at span base + index * size, so its alignment is that of `size` up to a page.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "src/base/bitmap.h"
+#include "src/base/units.h"
+
+namespace mesh {
+
+// Index of a size class. 0 is no class: a page that holds no object.
+using SizeClass = uint8_t;
+
+inline constexpr SizeClass kNoClass = 0;
+// The class of page entries of large objects: a run of pages of their own.
+inline constexpr SizeClass kLargeClass = 255;
+
+// Smallest alignment of every object [bytes]; that of max_align_t.
+inline constexpr size_t kMinAlignment = 16;
+// Largest request that is served from a span with other objects [bytes].
+inline constexpr size_t kMaxSmallSize = 32 * kKiB;
+// From this alignment on, objects are placed in spans that are never meshed [bytes]: buffers of
+// O_DIRECT reads are aligned to 512 and more, and no write barrier stops the device.
+inline constexpr size_t kPinnedAlignment = 512;
+
+struct SizeClassInfo {
+  uint32_t size = 0;        // bytes of a slot
+  uint16_t span_pages = 0;  // pages of a span
+  uint16_t slots = 0;       // slots of a span, <= Bitmap::kBits
+  uint64_t reciprocal = 0;  // ceil(2^40 / size), for SlotAt()
+  bool meshable = false;
+};
+
+namespace internal {
+
+inline constexpr int kMeshableClasses = 8 + 4 * 8 + 7;
+inline constexpr int kWholeClasses = 1 + 3 * 8;
+inline constexpr int kPinnedClasses = 5;
+
+inline constexpr int kReciprocalShift = 40;
+
+// Slots that a span should have at least: eight while objects are smaller than a page, so that
+// meshing has something to win; then as many as fit 32 KiB.
+constexpr size_t MinSlots(size_t size) {
+  if (size < kPageSize) return 8;
+  return kMaxSmallSize / size > 0 ? kMaxSmallSize / size : 1;
+}
+
+constexpr SizeClassInfo Cut(size_t size, bool meshable) {
+  SizeClassInfo info;
+  info.size = static_cast<uint32_t>(size);
+  info.meshable = meshable;
+  for (size_t pages = 1;; pages++) {
+    size_t bytes = pages * kPageSize;
+    size_t slots = bytes / size;
+    if (slots < MinSlots(size)) continue;
+    if ((bytes - slots * size) * 32 > bytes) continue;
+    info.span_pages = static_cast<uint16_t>(pages);
+    info.slots = static_cast<uint16_t>(slots);
+    break;
+  }
+  info.reciprocal = ((uint64_t{1} << kReciprocalShift) + size - 1) / size;
+  return info;
+}
+
+}  // namespace internal
+
+// One past the last class that spans are cut for.
+inline constexpr SizeClass kClassCount =
+    1 + internal::kMeshableClasses + internal::kWholeClasses + internal::kPinnedClasses;
+inline constexpr SizeClass kFirstPinnedClass =
+    1 + internal::kMeshableClasses + internal::kWholeClasses;
+
+namespace internal {
+
+constexpr std::array<SizeClassInfo, kClassCount> MakeTable() {
+  std::array<SizeClassInfo, kClassCount> table{};
+  size_t next = 1;
+  for (size_t size = 16; size <= 128; size += 16) table[next++] = Cut(size, true);
+  for (size_t base = 128; base < kMaxSmallSize; base *= 2) {
+    for (size_t step = 1; step <= 8; step++) {
+      size_t size = base + step * base / 8;
+      table[next++] = Cut(size, size < kPageSize);
+    }
+  }
+  for (size_t size : {512, 1024, 1536, 2048, 3072}) table[next++] = Cut(size, false);
+  return table;
+}
+
+}  // namespace internal
+
+inline constexpr std::array<SizeClassInfo, kClassCount> kSizeClasses = internal::MakeTable();
+static_assert(kSizeClasses[kFirstPinnedClass - 1].size == kMaxSmallSize);
+static_assert(kSizeClasses[kClassCount - 1].size == 3072);
+
+namespace internal {
+
+// Requests up to kFineLimit are looked up in steps of 16 bytes, larger ones in steps of 128: every
+// class size above 1024 is a multiple of 128.
+inline constexpr size_t kFineLimit = 1024;
+
+constexpr SizeClass SearchClass(size_t size) {
+  SizeClass c = 1;
+  while (kSizeClasses[c].size < size) c++;
+  return c;
+}
+
+constexpr auto MakeFine() {
+  std::array<SizeClass, kFineLimit / 16 + 1> fine{};
+  for (size_t i = 0; i < fine.size(); i++) fine[i] = SearchClass(i * 16);
+  return fine;
+}
+
+constexpr auto MakeCoarse() {
+  std::array<SizeClass, kMaxSmallSize / 128 + 1> coarse{};
+  for (size_t i = 0; i < coarse.size(); i++) coarse[i] = SearchClass(i * 128);
+  return coarse;
+}
+
+inline constexpr auto kFine = MakeFine();
+inline constexpr auto kCoarse = MakeCoarse();
+
+}  // namespace internal
+
+// The class of the smallest size that holds `size` bytes; size <= kMaxSmallSize. malloc(0) is 16.
+constexpr SizeClass ClassFor(size_t size) {
+  if (size <= internal::kFineLimit) return internal::kFine[(size + 15) / 16];
+  return internal::kCoarse[(size + 127) / 128];
+}
+
+// The class for `size` bytes at `alignment`, a power of two; kNoClass if no span can serve it, and
+// it has to be a large object.
+SizeClass AlignedClassFor(size_t size, size_t alignment);
+
+// The slot in which the byte at `offset` from its span's base lies.
+constexpr SlotIndex SlotAt(SizeClass size_class, size_t offset) {
+  return static_cast<SlotIndex>((offset * kSizeClasses[size_class].reciprocal) >>
+                                internal::kReciprocalShift);
+}
+
+}  // namespace mesh

@@ -1,0 +1,68 @@
+// Tests of the size-class table: waste, order, slot arithmetic, alignment.
+#include "src/sizeclass/size_class.h"
+
+#include <gtest/gtest.h>
+
+namespace mesh {
+namespace {
+
+TEST(SizeClass, HoldsTheRequestWithLittleWaste) {
+  for (size_t size = 0; size <= kMaxSmallSize; size++) {
+    const SizeClassInfo& info = kSizeClasses[ClassFor(size)];
+    ASSERT_GE(info.size, size);
+    if (size > 128) {
+      ASSERT_LE((info.size - size) * 1000, size * 125) << size;
+    }
+  }
+}
+
+TEST(SizeClass, IsTheSmallestThatFits) {
+  for (SizeClass c = 1; c < kFirstPinnedClass; c++) {
+    EXPECT_EQ(ClassFor(kSizeClasses[c].size), c);
+    if (c > 1) {
+      EXPECT_LT(kSizeClasses[c - 1].size, kSizeClasses[c].size);
+    }
+  }
+}
+
+TEST(SizeClass, SpansFitTheBitmapAndWasteNoTail) {
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    const SizeClassInfo& info = kSizeClasses[c];
+    size_t bytes = info.span_pages * kPageSize;
+    EXPECT_LE(info.slots, Bitmap::kBits);
+    EXPECT_LE(info.span_pages, 255u);
+    EXPECT_LE(bytes - info.slots * info.size, bytes / 32);
+    if (info.meshable) {
+      EXPECT_GE(info.slots, 8u);
+      EXPECT_LT(info.size, kPageSize);
+    }
+  }
+}
+
+TEST(SizeClass, SlotOfEveryByte) {
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    const SizeClassInfo& info = kSizeClasses[c];
+    for (size_t offset = 0; offset < size_t{info.slots} * info.size; offset++) {
+      ASSERT_EQ(SlotAt(c, offset), offset / info.size) << info.size << " at " << offset;
+    }
+  }
+}
+
+TEST(SizeClass, AlignedClassesAreAlignedAndSmall) {
+  for (size_t alignment = 16; alignment <= kPageSize; alignment *= 2) {
+    for (size_t size = 1; size <= kMaxSmallSize; size += 7) {
+      SizeClass c = AlignedClassFor(size, alignment);
+      if (c == kNoClass) continue;
+      const SizeClassInfo& info = kSizeClasses[c];
+      ASSERT_GE(info.size, size);
+      ASSERT_EQ(info.size % alignment, 0u);
+      ASSERT_FALSE(info.meshable && alignment >= kPinnedAlignment);
+    }
+  }
+  EXPECT_EQ(kSizeClasses[AlignedClassFor(80, 64)].size, 128u);
+  EXPECT_EQ(kSizeClasses[AlignedClassFor(100, 512)].size, 512u);
+  EXPECT_EQ(AlignedClassFor(100, 2 * kPageSize), kNoClass);
+}
+
+}  // namespace
+}  // namespace mesh
