@@ -1,0 +1,251 @@
+// See arena.h. Small and large segments; huge ones are in arena_huge.cc.
+#include "src/arena/arena.h"
+
+#include <cstring>
+
+#include "src/arena/metadata.h"
+#include "src/base/check.h"
+#include "src/os/memory.h"
+
+namespace mesh {
+namespace {
+
+// Pages that a segment grows by at least; 1 MiB keeps mprotect calls rare and tails short.
+constexpr PageCount kCommitStep = 256;
+// Below this a segment is not worth its metadata.
+constexpr PageCount kMinSegmentPages = 1024;
+// Dirty pages that may wait for reuse: this many, and a share of what is committed. Enough that a
+// span that comes and goes costs no system call; little against the heap.
+constexpr PageCount kDirtyAllowance = 256;
+constexpr PageCount kDirtyShare = 32;
+// From here on dropping a run's pages is cheaper than writing zeros over them.
+constexpr size_t kClearByDropping = 64;
+
+}  // namespace
+
+bool Arena::MapMetadataLocked(Segment& segment, PageCount record_pages) {
+  size_t entries = RoundUp(size_t{kWindowPages} * sizeof(PageEntry), kPageSize);
+  size_t records = RoundUp(size_t{record_pages} * sizeof(SpanRecord), kPageSize);
+  // The pages between and behind stay PROT_NONE: guards.
+  size_t size = entries + kPageSize + records + kPageSize;
+  os::Result<uintptr_t> place = os::Reserve(size);
+  if (!place.ok()) return false;
+  if (!os::Commit(place.value, entries).ok()) {
+    static_cast<void>(os::Unmap(place.value, size));
+    return false;
+  }
+  segment.metadata = place.value;
+  segment.metadata_size = size;
+  segment.entries = reinterpret_cast<std::atomic<PageEntry>*>(place.value);
+  segment.records = reinterpret_cast<SpanRecord*>(place.value + entries + kPageSize);
+  return true;
+}
+
+Segment* Arena::NewSegmentLocked(size_t pages, PageCount record_pages) {
+  Segment* segment = free_huge_;
+  if (segment != nullptr) {
+    free_huge_ = segment->next;
+  } else {
+    segment = static_cast<Segment*>(AllocateMetadata(sizeof(Segment)));
+    if (segment == nullptr) return nullptr;
+  }
+  size_t bytes = pages << kPageShift;
+  os::Result<uintptr_t> place = os::ReserveAligned(bytes, kWindowSize);
+  if (place.ok()) {
+    segment->base = place.value;
+    segment->pages = static_cast<PageCount>(pages);
+    segment->committed = 0;
+    if (MapMetadataLocked(*segment, record_pages)) {
+      if (PageMap::Enter(segment)) {
+        statistics_.reserved_bytes += bytes;
+        statistics_.metadata_bytes += segment->metadata_size;
+        return segment;
+      }
+      static_cast<void>(os::Unmap(segment->metadata, segment->metadata_size));
+    }
+    static_cast<void>(os::Unmap(place.value, bytes));
+  }
+  segment->next = free_huge_;
+  free_huge_ = segment;
+  return nullptr;
+}
+
+Segment* Arena::AddSegmentLocked(bool small, PageCount pages) {
+  if (segment_count_ == kSegmentLimit) return nullptr;
+  PageCount wanted = segment_pages_;
+  while (wanted < pages) wanted *= 2;
+  Segment* segment = nullptr;
+  for (; segment == nullptr && wanted >= pages && wanted >= kMinSegmentPages; wanted /= 2) {
+    segment = NewSegmentLocked(wanted, wanted);
+  }
+  if (segment == nullptr) return nullptr;
+  segment->small = small;
+  // Kernels without huge pages refuse, and lose nothing.
+  if (small) {
+    static_cast<void>(os::AdviseNoHugePage(segment->base, size_t{segment->pages} << kPageShift));
+  }
+  segments_[segment_count_++] = segment;
+  return segment;
+}
+
+bool Arena::CommitLocked(Segment& segment, PageCount pages) {
+  PageCount old = segment.committed;
+  uintptr_t records = reinterpret_cast<uintptr_t>(segment.records);
+  size_t had = RoundUp(old * sizeof(SpanRecord), kPageSize);
+  size_t needs = RoundUp((size_t{old} + pages) * sizeof(SpanRecord), kPageSize);
+  if (needs > had && !os::Commit(records + had, needs - had).ok()) return false;
+  uintptr_t address = segment.base + (uintptr_t{old} << kPageShift);
+  if (!os::Commit(address, size_t{pages} << kPageShift).ok()) return false;
+  segment.committed += pages;
+  statistics_.committed_bytes += size_t{pages} << kPageShift;
+  HeapOf(segment.small).Give(PageMap::IdOf(segment, old), pages, false);
+  return true;
+}
+
+bool Arena::GrowLocked(bool small, PageCount pages) {
+  PageCount step = static_cast<PageCount>(RoundUp(pages, kCommitStep));
+  for (uint32_t i = segment_count_; i > 0; i--) {
+    Segment& segment = *segments_[i - 1];
+    if (segment.small != small || segment.pages - segment.committed < pages) continue;
+    PageCount room = segment.pages - segment.committed;
+    if (CommitLocked(segment, step < room ? step : room)) return true;
+  }
+  Segment* segment = AddSegmentLocked(small, pages);
+  if (segment == nullptr) return false;
+  return CommitLocked(*segment, step < segment->pages ? step : segment->pages);
+}
+
+SpanId Arena::TakeLocked(bool small, PageCount pages, PageCount alignment_pages, bool prefer_clean,
+                         bool* clean) {
+  PageHeap& runs = HeapOf(small);
+  SpanId id = runs.Take(pages, alignment_pages, prefer_clean, clean);
+  if (id != kNoSpan) return id;
+  if (!GrowLocked(small, pages + alignment_pages - 1)) return kNoSpan;
+  return runs.Take(pages, alignment_pages, prefer_clean, clean);
+}
+
+SpanId Arena::AllocateSpan(SizeClass size_class) {
+  PageCount pages = kSizeClasses[size_class].span_pages;
+  bool clean = false;
+  MutexLock lock(lock_);
+  SpanId id = TakeLocked(true, pages, 1, false, &clean);
+  if (id != kNoSpan) PageMap::SetSpan(id, pages, size_class);
+  return id;
+}
+
+void Arena::FreeSpan(SpanId id, PageCount pages, bool dirty) {
+  MutexLock lock(lock_);
+  PageMap::ClearSpan(id, pages);
+  small_runs_.Give(id, pages, dirty);
+  if (dirty) LimitDirtyLocked(true);
+}
+
+SpanId Arena::AllocateLarge(size_t pages, size_t alignment, bool zeroed) {
+  size_t alignment_pages = alignment >> kPageShift;
+  bool clean = true;
+  SpanId id = kNoSpan;
+  {
+    MutexLock lock(lock_);
+    bool huge = pages > kMaxRunPages || alignment_pages > kMaxRunPages - pages;
+    PageCount run = static_cast<PageCount>(huge ? 1 : pages);
+    id = huge ? AllocateHugeLocked(pages, alignment)
+              : TakeLocked(false, run, static_cast<PageCount>(alignment_pages), zeroed, &clean);
+    if (id == kNoSpan) return kNoSpan;
+    *PageMap::Record<LargeObject>(id) = {pages, false};
+    PageMap::SetLarge(id, run);
+  }
+  if (zeroed && !clean) {
+    uintptr_t address = PageMap::AddressOf(id);
+    size_t bytes = pages << kPageShift;
+    if (pages < kClearByDropping || !os::ReleasePages(address, bytes).ok()) {
+      memset(reinterpret_cast<void*>(address), 0, bytes);
+    }
+  }
+  return id;
+}
+
+void Arena::FreeLarge(SpanId id) {
+  MutexLock lock(lock_);
+  if (PageMap::SegmentOf(id).huge_reserved != 0) return FreeHugeLocked(id);
+  LargeObject object = *PageMap::Record<LargeObject>(id);
+  size_t bytes = object.pages << kPageShift;
+  bool fresh = object.moved && os::MapPrivateFixed(PageMap::AddressOf(id), bytes).ok();
+  PageMap::ClearLarge(id, static_cast<PageCount>(object.pages));
+  large_runs_.Give(id, static_cast<PageCount>(object.pages), !fresh);
+  LimitDirtyLocked(false);
+}
+
+bool Arena::ResizeLarge(SpanId id, size_t pages) {
+  MutexLock lock(lock_);
+  Segment& segment = PageMap::SegmentOf(id);
+  if (segment.huge_reserved != 0) return ResizeHugeLocked(id, pages);
+  LargeObject* object = PageMap::Record<LargeObject>(id);
+  if (pages > kMaxRunPages) return false;
+  PageCount old = static_cast<PageCount>(object->pages);
+  PageCount wanted = static_cast<PageCount>(pages);
+  if (wanted < old) {
+    PageMap::ClearLarge(id, old);
+    PageMap::SetLarge(id, wanted);
+    // A record inside the object becomes a free run's; the head's stays.
+    large_runs_.Give(id + wanted, old - wanted, true);
+    object->pages = wanted;
+    LimitDirtyLocked(false);
+    return true;
+  }
+  PageCount more = wanted - old;
+  PageCount free = large_runs_.FreePagesAt(id + old, more);
+  if (free < more) {
+    PageCount room = segment.pages - segment.committed;
+    if (PageMap::PageOf(id) + old + free != segment.committed || room < more - free) return false;
+    PageCount step = static_cast<PageCount>(RoundUp(more - free, kCommitStep));
+    if (!CommitLocked(segment, step < room ? step : room)) return false;
+  }
+  large_runs_.TakeAt(id + old, more);
+  PageMap::ClearLarge(id, old);
+  PageMap::SetLarge(id, wanted);
+  object->pages = wanted;
+  return true;
+}
+
+bool Arena::MoveLarge(SpanId from, SpanId to) {
+  size_t bytes = PageMap::Record<LargeObject>(from)->pages << kPageShift;
+  if (!os::MovePagesKeepSource(PageMap::AddressOf(from), bytes, PageMap::AddressOf(to)).ok()) {
+    return false;
+  }
+  PageMap::Record<LargeObject>(to)->moved = true;
+  FreeLarge(from);
+  return true;
+}
+
+void Arena::LimitDirtyLocked(bool small) {
+  PageCount committed = static_cast<PageCount>(statistics_.committed_bytes >> kPageShift);
+  PageCount limit = kDirtyAllowance + committed / kDirtyShare;
+  PageHeap& runs = HeapOf(small);
+  if (runs.dirty_pages() <= limit) return;
+  // Half of it goes at once, so that the next spans that come and go find it quiet again.
+  statistics_.purged_pages_total += runs.Purge(limit / 2);
+}
+
+size_t Arena::Purge(size_t keep_bytes) {
+  PageCount keep = static_cast<PageCount>(keep_bytes >> kPageShift);
+  MutexLock lock(lock_);
+  PageCount purged = small_runs_.Purge(keep / 2) + large_runs_.Purge(keep / 2);
+  statistics_.purged_pages_total += purged;
+  return size_t{purged} << kPageShift;
+}
+
+ArenaStatistics Arena::statistics() {
+  MutexLock lock(lock_);
+  ArenaStatistics result = statistics_;
+  result.dirty_bytes = (size_t{small_runs_.dirty_pages()} + large_runs_.dirty_pages())
+                       << kPageShift;
+  return result;
+}
+
+void Arena::CheckInvariants() {
+  MutexLock lock(lock_);
+  small_runs_.CheckInvariants();
+  large_runs_.CheckInvariants();
+}
+
+}  // namespace mesh

@@ -1,0 +1,111 @@
+// Arena: the address segments that all objects lie in, and the page runs cut from them.
+//
+//   small segments   spans of size classes; never transparent huge pages, so that single pages can be
+//                    remapped and returned
+//   large segments   objects of more than kMaxSmallSize, a run of pages each
+//   huge segments    one object of more than kMaxRunSize each, unmapped with it
+//
+// Segments are reserved (1 GiB of address space each, less where limits are tight) and committed step
+// by step. Every refusal of the kernel is a kNoSpan.
+// Room: arena; above base, os, sizeclass. Locks: one, kArena; system calls are made under it.
+//
+// [A1] A span's records and entries are committed before its id is handed out.
+// [A2] Metadata lies outside all segments; no overflow of an object reaches it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "src/arena/page_heap.h"
+#include "src/arena/page_map.h"
+#include "src/base/mutex.h"
+#include "src/base/units.h"
+
+namespace mesh {
+
+// What the record of a large object's first page holds.
+struct LargeObject {
+  size_t pages;
+  // The pages were brought here by mremap: their mapping merges with no neighbour's, so fresh memory
+  // is mapped in their place when the object is freed.
+  bool moved;
+};
+
+struct ArenaStatistics {
+  size_t reserved_bytes = 0;
+  size_t committed_bytes = 0;
+  size_t dirty_bytes = 0;     // free runs that still have memory behind them
+  size_t metadata_bytes = 0;  // address space of entries and records
+  size_t purged_pages_total = 0;
+};
+
+class Arena {
+ public:
+  // Pages a run may have; larger objects have a segment of their own.
+  static constexpr PageCount kMaxRunPages = kWindowPages / 2;
+
+  constexpr Arena() = default;
+
+  // A span of the class, entries set. kNoSpan when out of memory.
+  SpanId AllocateSpan(SizeClass size_class);
+  // Gives a span of a size class back. `dirty` is false when fresh memory was mapped over it.
+  void FreeSpan(SpanId id, PageCount pages, bool dirty);
+
+  // A large object of `pages` pages at `alignment` bytes (a power of two >= kPageSize), record and
+  // entry set. `zeroed`: the memory must read zeros; it is cleared by dropping pages, not by writing.
+  SpanId AllocateLarge(size_t pages, size_t alignment, bool zeroed);
+  void FreeLarge(SpanId id);
+  // Makes the object longer or shorter in place. Returns false when it cannot; nothing has changed.
+  bool ResizeLarge(SpanId id, size_t pages);
+  // Moves the memory of `from` into `to` (at least as long) without copying, and frees `from`.
+  // Returns false when the kernel refuses; nothing has changed.
+  bool MoveLarge(SpanId from, SpanId to);
+
+  // Returns memory of free runs to the system until `keep_bytes` are dirty. Returns bytes returned.
+  size_t Purge(size_t keep_bytes);
+
+  // Calls visit(address, length) for the committed part of every small segment, under the lock.
+  template <typename Visit>
+  void ForEachSmallSegment(Visit visit) {
+    MutexLock lock(lock_);
+    for (uint32_t i = 0; i < segment_count_; i++) {
+      const Segment& segment = *segments_[i];
+      if (segment.small) visit(segment.base, size_t{segment.committed} << kPageShift);
+    }
+  }
+
+  // The address space that a segment reserves at once [bytes]; less where RLIMIT_AS is tight.
+  void set_segment_size(size_t bytes) { segment_pages_ = static_cast<PageCount>(bytes >> kPageShift); }
+
+  ArenaStatistics statistics();
+  void CheckInvariants();
+
+  Mutex& lock() { return lock_; }
+
+ private:
+  static constexpr uint32_t kSegmentLimit = 4096;
+
+  PageHeap& HeapOf(bool small) { return small ? small_runs_ : large_runs_; }
+  SpanId TakeLocked(bool small, PageCount pages, PageCount alignment_pages, bool prefer_clean,
+                    bool* clean) REQUIRES(lock_);
+  bool GrowLocked(bool small, PageCount pages) REQUIRES(lock_);
+  bool CommitLocked(Segment& segment, PageCount pages) REQUIRES(lock_);
+  Segment* AddSegmentLocked(bool small, PageCount pages) REQUIRES(lock_);
+  Segment* NewSegmentLocked(size_t pages, PageCount record_pages) REQUIRES(lock_);
+  bool MapMetadataLocked(Segment& segment, PageCount record_pages) REQUIRES(lock_);
+  SpanId AllocateHugeLocked(size_t pages, size_t alignment) REQUIRES(lock_);
+  void FreeHugeLocked(SpanId id) REQUIRES(lock_);
+  bool ResizeHugeLocked(SpanId id, size_t pages) REQUIRES(lock_);
+  void LimitDirtyLocked(bool small) REQUIRES(lock_);
+
+  Mutex lock_{LockRank::kArena};
+  PageHeap small_runs_ GUARDED_BY(lock_);
+  PageHeap large_runs_ GUARDED_BY(lock_);
+  Segment* segments_[kSegmentLimit] GUARDED_BY(lock_) = {};  // small and large, not huge
+  uint32_t segment_count_ GUARDED_BY(lock_) = 0;
+  PageCount segment_pages_ = kWindowPages;
+  Segment* free_huge_ GUARDED_BY(lock_) = nullptr;  // linked through `next`
+  ArenaStatistics statistics_ GUARDED_BY(lock_);
+};
+
+}  // namespace mesh

@@ -1,0 +1,80 @@
+// PageHeap: free runs of pages, dirty or clean, of the segments of one kind.
+//
+//   segment   | span | dirty run | span | clean run ........... | not committed ... |
+//                     head   tail         each run's first and last record is a FreeRun
+//
+// A dirty run has (or may have) memory behind it, a clean one has none and reads zeros. The two
+// never coalesce with each other: Purge() gives the memory of dirty runs back and makes them clean.
+// Room: arena. Locks: all of it is under the arena's lock.
+//
+// [PH1] A committed page whose entry is empty belongs to exactly one free run.
+// [PH2] Two free runs of the same state are never neighbours.
+// [PH3] dirty_pages is the number of pages in dirty runs.
+#pragma once
+
+#include <cstdint>
+
+#include "src/arena/page_map.h"
+#include "src/base/units.h"
+
+namespace mesh {
+
+// The record of a free run's first and last page.
+struct FreeRun {
+  SpanId next;
+  SpanId previous;
+  PageCount pages;
+  bool dirty;
+};
+
+class PageHeap {
+ public:
+  constexpr PageHeap() = default;
+
+  // Takes `pages` pages at a multiple of `alignment_pages` (a power of two), dirty ones first unless
+  // `prefer_clean`. Sets *clean when they read zeros. kNoSpan when no run is long enough.
+  SpanId Take(PageCount pages, PageCount alignment_pages, bool prefer_clean, bool* clean);
+
+  // Free pages at and behind `id`, up to `limit` or the end of what is committed.
+  PageCount FreePagesAt(SpanId id, PageCount limit) const;
+  // Takes exactly `pages` pages at `id`, all of them free, of one run or of neighbours.
+  void TakeAt(SpanId id, PageCount pages);
+
+  // Gives pages (back). Their entries are empty.
+  void Give(SpanId id, PageCount pages, bool dirty);
+
+  // Returns memory to the system until at most `keep` dirty pages are left, longest runs first.
+  // Returns: pages returned. A refusal of the kernel ends it early; nothing is lost.
+  PageCount Purge(PageCount keep);
+
+  PageCount dirty_pages() const { return dirty_pages_; }
+  PageCount clean_pages() const { return clean_pages_; }
+
+  // Walks all runs; ends the program when [PH1] to [PH3] do not hold. For tests and debug builds.
+  void CheckInvariants() const;
+
+ private:
+  // Runs of 1 to 64 pages have a bin each, longer ones a bin for each doubling.
+  static constexpr int kExactBins = 64;
+  static constexpr int kBins = kExactBins + 26;
+
+  struct Bins {
+    SpanId heads[kBins] = {};
+    uint64_t occupied[2] = {};  // bit set: the bin is not empty
+  };
+
+  static int BinOf(PageCount pages);
+  Bins& BinsOf(bool dirty) { return dirty ? dirty_ : clean_; }
+  void Insert(SpanId id, PageCount pages, bool dirty);
+  void Remove(SpanId id);
+  SpanId FindRun(const Bins& bins, PageCount pages) const;
+  static int NextOccupied(const Bins& bins, int from);
+  void CheckBins(const Bins& bins, bool dirty) const;
+
+  Bins dirty_;
+  Bins clean_;
+  PageCount dirty_pages_ = 0;
+  PageCount clean_pages_ = 0;
+};
+
+}  // namespace mesh

@@ -1,0 +1,135 @@
+// PageMap: from an address to what its page holds, by arithmetic and two loads.
+//
+//   address  | 47 ........ 30 | 29 ........ 12 | 11 .... 0 |
+//              window of 1 GiB   page in window   byte
+//   entries_of_[window] -> PageEntry[page]        0: not ours, or not in use
+//   index_of_[window]   -> segment, whose records[page] describes the span that starts at page
+//
+// A process has one address space, so it has one PageMap: its tables are static, and every arena
+// (tests make several) enters its segments here.
+// Room: arena; above base, sizeclass, os. Thread rule: readers need no lock; writers hold the arena
+// lock. An entry changes only while no thread holds an object in that page.
+//
+// [PM1] The first and the last page of whatever is in use have an entry; free pages have none.
+// [PM2] A window belongs to at most one segment; segments are never taken out, except huge ones.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "src/base/check.h"
+#include "src/base/units.h"
+#include "src/sizeclass/size_class.h"
+
+namespace mesh {
+
+// Names a span: segment index << kWindowPageShift | index of its first page. 0 is none.
+using SpanId = uint32_t;
+inline constexpr SpanId kNoSpan = 0;
+
+inline constexpr size_t kWindowShift = 30;
+inline constexpr size_t kWindowSize = size_t{1} << kWindowShift;
+inline constexpr size_t kWindowPageShift = kWindowShift - kPageShift;
+inline constexpr PageCount kWindowPages = PageCount{1} << kWindowPageShift;
+// User addresses have 47 bits on x86-64 (48 on aarch64) unless a program asks the kernel for more.
+inline constexpr size_t kAddressBits = 48;
+inline constexpr size_t kWindowCount = size_t{1} << (kAddressBits - kWindowShift);
+inline constexpr size_t kMaxSegments = size_t{1} << (32 - kWindowPageShift);
+
+// What one page holds: its size class, and which page of its span it is. Large objects have entries
+// for their first page (page in span 0) and their last one (kLastPage) only.
+class PageEntry {
+ public:
+  constexpr PageEntry() = default;
+  constexpr PageEntry(SizeClass size_class, PageIndex page_in_span)
+      : bits_(static_cast<uint16_t>(size_class | page_in_span << 8)) {}
+
+  static constexpr PageIndex kLastPage = 255;
+
+  constexpr SizeClass size_class() const { return static_cast<SizeClass>(bits_); }
+  constexpr PageIndex page_in_span() const { return bits_ >> 8; }
+  constexpr bool is_empty() const { return bits_ == 0; }
+
+ private:
+  uint16_t bits_ = 0;
+};
+static_assert(sizeof(PageEntry) == 2);
+
+// 64 bytes of metadata for the span (or free run) that starts at a page; what they hold is known
+// from the page entry: MiniHeap, LargeObject or FreeRun.
+struct alignas(64) SpanRecord {
+  unsigned char bytes[64];
+};
+
+struct Segment {
+  uintptr_t base = 0;
+  PageCount pages = 0;      // reserved; at most kWindowPages unless huge
+  PageCount committed = 0;  // [base, base + committed pages) is readable and writable
+  uint32_t index = 0;
+  bool small = false;       // holds spans of size classes; otherwise large objects
+  std::atomic<PageEntry>* entries = nullptr;
+  SpanRecord* records = nullptr;  // usable for the committed pages
+  uintptr_t metadata = 0;         // the mapping that entries and records lie in
+  size_t metadata_size = 0;       // its bytes
+  size_t huge_reserved = 0;       // bytes reserved at base, for a huge segment
+  Segment* next = nullptr;        // in the list of huge segments to use again
+};
+
+class PageMap {
+ public:
+  // The entry of the page that `address` lies in; empty for memory that is not ours. Any address.
+  static PageEntry Find(uintptr_t address) {
+    uintptr_t window = address >> kWindowShift;
+    if (MESH_UNLIKELY(window >= kWindowCount)) return PageEntry();
+    // order: acquire; pairs with the release in Enter(). The entries that it points to are visible.
+    const std::atomic<PageEntry>* entries = entries_of_[window].load(std::memory_order_acquire);
+    if (MESH_UNLIKELY(entries == nullptr)) return PageEntry();
+    // order: relaxed; whoever holds an object got its address from a thread that saw the entry.
+    return entries[(address >> kPageShift) & (kWindowPages - 1)].load(std::memory_order_relaxed);
+  }
+
+  // The span that `address` lies in, given the entry of its page.
+  static SpanId SpanOf(uintptr_t address, PageEntry entry) {
+    uint32_t segment = index_of_[address >> kWindowShift];
+    PageIndex page = static_cast<PageIndex>(address >> kPageShift) & (kWindowPages - 1);
+    return (segment << kWindowPageShift) + page - entry.page_in_span();
+  }
+
+  static Segment& SegmentOf(SpanId id) { return *segments_[id >> kWindowPageShift]; }
+  static PageIndex PageOf(SpanId id) { return id & (kWindowPages - 1); }
+  static SpanId IdOf(const Segment& segment, PageIndex page) {
+    return (segment.index << kWindowPageShift) + page;
+  }
+  static uintptr_t AddressOf(SpanId id) {
+    return SegmentOf(id).base + (uintptr_t{PageOf(id)} << kPageShift);
+  }
+  // The record of the span, as what the caller knows it to be. T is trivial, at most 64 bytes.
+  template <typename T>
+  static T* Record(SpanId id) {
+    static_assert(sizeof(T) <= sizeof(SpanRecord));
+    return reinterpret_cast<T*>(&SegmentOf(id).records[PageOf(id)]);
+  }
+
+  // Writes the entries of a span of a size class: page i of the span gets i.
+  static void SetSpan(SpanId id, PageCount pages, SizeClass size_class);
+  // Marks the first and the last page of a large object.
+  static void SetLarge(SpanId id, PageCount pages);
+  // Empties the entries; [PM1].
+  static void ClearSpan(SpanId id, PageCount pages);
+  static void ClearLarge(SpanId id, PageCount pages);
+
+  // Makes a segment known. Locks: the arena's.
+  // Returns: false when kMaxSegments are there already, or the address is beyond kAddressBits.
+  static bool Enter(Segment* segment);
+  // Forgets a huge segment; nobody holds an object in it any more.
+  static void Remove(Segment* segment);
+
+ private:
+  static std::array<std::atomic<std::atomic<PageEntry>*>, kWindowCount> entries_of_;
+  static std::array<uint16_t, kWindowCount> index_of_;
+  static std::array<Segment*, kMaxSegments> segments_;
+  static uint32_t next_index_;
+};
+
+}  // namespace mesh

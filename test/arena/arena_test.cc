@@ -1,0 +1,180 @@
+// Tests of the arena: runs, coalescing, purge, large and huge objects, refusals of the kernel.
+#include "src/arena/arena.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "src/base/random.h"
+
+namespace mesh {
+namespace {
+
+// An Arena is larger than a stack frame should be.
+std::unique_ptr<Arena> MakeArena() {
+  auto arena = std::make_unique<Arena>();
+  arena->set_segment_size(64 * kMiB);
+  return arena;
+}
+
+char* BytesOf(SpanId id) { return reinterpret_cast<char*>(PageMap::AddressOf(id)); }
+
+TEST(PageMap, KnowsNothingOfForeignMemory) {
+  int on_stack = 0;
+  EXPECT_TRUE(PageMap::Find(reinterpret_cast<uintptr_t>(&on_stack)).is_empty());
+  EXPECT_TRUE(PageMap::Find(0).is_empty());
+  EXPECT_TRUE(PageMap::Find(~uintptr_t{0}).is_empty());
+}
+
+TEST(Arena, SpanEntriesLeadToTheSpan) {
+  auto arena = MakeArena();
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    SpanId id = arena->AllocateSpan(c);
+    ASSERT_NE(id, kNoSpan);
+    PageCount pages = kSizeClasses[c].span_pages;
+    memset(BytesOf(id), 1, size_t{pages} << kPageShift);
+    for (PageIndex i = 0; i < pages; i++) {
+      uintptr_t address = PageMap::AddressOf(id) + i * kPageSize + 17;
+      PageEntry entry = PageMap::Find(address);
+      ASSERT_EQ(entry.size_class(), c);
+      ASSERT_EQ(PageMap::SpanOf(address, entry), id);
+    }
+    arena->FreeSpan(id, pages, true);
+    EXPECT_TRUE(PageMap::Find(PageMap::AddressOf(id)).is_empty());
+  }
+  arena->CheckInvariants();
+}
+
+TEST(Arena, PurgedPagesReadZero) {
+  auto arena = MakeArena();
+  SpanId id = arena->AllocateLarge(100, kPageSize, false);
+  memset(BytesOf(id), 7, 100 * kPageSize);
+  arena->FreeLarge(id);
+  EXPECT_EQ(arena->statistics().dirty_bytes, 100 * kPageSize);
+  EXPECT_EQ(arena->Purge(0), 100 * kPageSize);
+  EXPECT_EQ(arena->statistics().dirty_bytes, 0u);
+  arena->CheckInvariants();
+  SpanId again = arena->AllocateLarge(100, kPageSize, true);
+  for (size_t i = 0; i < 100 * kPageSize; i++) ASSERT_EQ(BytesOf(again)[i], 0);
+}
+
+TEST(Arena, ZeroedEvenWhenDirty) {
+  auto arena = MakeArena();
+  for (size_t pages : {10u, 200u}) {
+    SpanId id = arena->AllocateLarge(pages, kPageSize, false);
+    memset(BytesOf(id), 7, pages * kPageSize);
+    arena->FreeLarge(id);
+    id = arena->AllocateLarge(pages, kPageSize, true);
+    for (size_t i = 0; i < pages * kPageSize; i++) ASSERT_EQ(BytesOf(id)[i], 0);
+  }
+}
+
+TEST(Arena, AlignsLargeObjects) {
+  auto arena = MakeArena();
+  for (size_t alignment = kPageSize; alignment <= 16 * kMiB; alignment *= 2) {
+    SpanId id = arena->AllocateLarge(3, alignment, false);
+    ASSERT_NE(id, kNoSpan);
+    EXPECT_EQ(PageMap::AddressOf(id) % alignment, 0u);
+  }
+  arena->CheckInvariants();
+}
+
+TEST(Arena, GrowsAndShrinksInPlace) {
+  auto arena = MakeArena();
+  SpanId id = arena->AllocateLarge(10, kPageSize, false);
+  strcpy(BytesOf(id), "kept");
+  for (size_t pages = 11; pages < 4000; pages += 300) ASSERT_TRUE(arena->ResizeLarge(id, pages));
+  ASSERT_TRUE(arena->ResizeLarge(id, 2));
+  EXPECT_STREQ(BytesOf(id), "kept");
+  arena->CheckInvariants();
+  SpanId behind = arena->AllocateLarge(1, kPageSize, false);
+  EXPECT_EQ(behind, id + 2);
+  EXPECT_FALSE(arena->ResizeLarge(id, 3));
+}
+
+TEST(Arena, MovesWithoutCopying) {
+  auto arena = MakeArena();
+  SpanId from = arena->AllocateLarge(50, kPageSize, false);
+  memset(BytesOf(from), 9, 50 * kPageSize);
+  SpanId to = arena->AllocateLarge(80, kPageSize, false);
+  ASSERT_TRUE(arena->MoveLarge(from, to));
+  for (size_t i = 0; i < 50 * kPageSize; i++) ASSERT_EQ(BytesOf(to)[i], 9);
+  arena->FreeLarge(to);
+  arena->CheckInvariants();
+}
+
+TEST(Arena, HugeObjectsComeAndGo) {
+  auto arena = MakeArena();
+  size_t pages = (3 * kGiB) >> kPageShift;
+  for (int round = 0; round < 3; round++) {
+    SpanId id = arena->AllocateLarge(pages, kPageSize, true);
+    ASSERT_NE(id, kNoSpan);
+    BytesOf(id)[0] = 1;
+    BytesOf(id)[3 * kGiB - 1] = 2;
+    EXPECT_EQ(PageMap::Find(PageMap::AddressOf(id)).size_class(), kLargeClass);
+    ASSERT_FALSE(arena->ResizeLarge(id, pages + kWindowPages));
+    arena->FreeLarge(id);
+    EXPECT_TRUE(PageMap::Find(PageMap::AddressOf(id)).is_empty());
+  }
+  EXPECT_EQ(arena->AllocateLarge(size_t{1} << 31, kPageSize, false), kNoSpan);
+  EXPECT_EQ(arena->AllocateLarge(size_t{1} << 50, kPageSize, false), kNoSpan);
+}
+
+TEST(Arena, RandomOperationsKeepTheInvariants) {
+  auto arena = MakeArena();
+  Random random(11);
+  std::map<SpanId, size_t> large;
+  std::vector<std::pair<SpanId, SizeClass>> small;
+  for (int step = 0; step < 20000; step++) {
+    switch (random.Below(5)) {
+      case 0: {
+        size_t pages = 1 + random.Below(200);
+        SpanId id = arena->AllocateLarge(pages, kPageSize, false);
+        ASSERT_NE(id, kNoSpan);
+        *reinterpret_cast<SpanId*>(BytesOf(id)) = id;
+        large[id] = pages;
+        break;
+      }
+      case 1: {
+        SizeClass c = static_cast<SizeClass>(1 + random.Below(kClassCount - 1));
+        small.emplace_back(arena->AllocateSpan(c), c);
+        ASSERT_NE(small.back().first, kNoSpan);
+        break;
+      }
+      case 2:
+        if (!large.empty()) {
+          SpanId id = large.begin()->first;
+          ASSERT_EQ(*reinterpret_cast<SpanId*>(BytesOf(id)), id);
+          arena->FreeLarge(id);
+          large.erase(large.begin());
+        }
+        break;
+      case 3:
+        if (!small.empty()) {
+          uint32_t i = random.Below(static_cast<uint32_t>(small.size()));
+          arena->FreeSpan(small[i].first, kSizeClasses[small[i].second].span_pages, true);
+          small[i] = small.back();
+          small.pop_back();
+        }
+        break;
+      case 4:
+        if (!large.empty()) {
+          auto last = std::prev(large.end());
+          size_t pages = 1 + random.Below(300);
+          if (arena->ResizeLarge(last->first, pages)) last->second = pages;
+        }
+        break;
+    }
+    if (step % 1000 == 0) {
+      arena->CheckInvariants();
+      arena->Purge(random.Below(4) * kMiB);
+    }
+  }
+  arena->CheckInvariants();
+}
+
+}  // namespace
+}  // namespace mesh
