@@ -76,3 +76,34 @@ def mesh_cc_test(name, deps = [], copts = [], size = "small", main = True, **kwa
         deps = deps + ["@googletest//:gtest"] + (["@googletest//:gtest_main"] if main else []),
         **kwargs
     )
+
+def mesh_fuzz_test(name, deps = [], copts = [], tags = [], size = "small", **kwargs):
+    """A fuzz target: a source that defines LLVMFuzzerTestOneInput.
+
+    `make fuzz` runs it under libFuzzer; in every other build it is a test that feeds it a
+    fixed series of inputs.
+
+    Args:
+      name: of the target, x_fuzz for x_fuzz.cc.
+      deps: a main() is added.
+      copts: added after the warnings.
+      tags: "fuzz" is added.
+      size: Bazel's test size.
+      **kwargs: for cc_test.
+    """
+    cc_test(
+        name = name,
+        size = size,
+        copts = _WARNINGS + copts,
+        linkopts = select({
+            "//src:fuzz_build": ["-fsanitize=fuzzer"],
+            "//conditions:default": [],
+        }),
+        linkstatic = True,
+        tags = tags + ["fuzz"],
+        deps = deps + select({
+            "//src:fuzz_build": [],
+            "//conditions:default": ["//tools/fuzz:replay_main"],
+        }),
+        **kwargs
+    )

@@ -1,0 +1,96 @@
+# A thin wrapper around Bazel.  `make help` lists the targets; each does its own set-up.
+PREFIX     ?= /usr/local
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
+DESTDIR    ?=
+
+VERSION   := $(shell sed -n 's/^    version = "\(.*\)",$$/\1/p' MODULE.bazel)
+SOVERSION := $(firstword $(subst ., ,$(VERSION)))
+
+# Options for every build and test, e.g. BAZEL_FLAGS="--jobs=2 --config=clang".
+BAZEL_FLAGS ?=
+DEMO_FLAGS  ?=
+# Time for each fuzz target.
+FUZZ_SECONDS ?= 60
+
+# `sudo make install` builds as the owner of the tree: root would build everything again,
+# and would leave files behind that the owner cannot remove.
+OWNER    := $(shell stat -c %U .)
+AS_OWNER := $(if $(filter 0,$(shell id -u)),$(if $(filter $(OWNER),$(SUDO_USER)),sudo -H -u $(OWNER) --))
+BAZEL    := $(AS_OWNER) tools/bazel
+
+.DEFAULT_GOAL := all
+.PHONY: all build test demo install uninstall asan tsan ubsan fuzz lint format clean help \
+        setup python-lock
+
+all: build
+
+build: setup ## Builds everything (the default).
+	$(BAZEL) build $(BAZEL_FLAGS) //...
+
+test: setup ## Runs all tests: bazel test //...
+	$(BAZEL) test $(BAZEL_FLAGS) //...
+
+demo: setup ## Runs the paper's Redis experiment without Mesh, with glibc and with Mesh, and draws it.
+	@tools/setup --try demo
+	$(BAZEL) run $(BAZEL_FLAGS) //python:redis_compaction -- $(DEMO_FLAGS)
+
+# What `install` puts under DESTDIR, for `uninstall` to remove.
+LIB     := $(DESTDIR)$(LIBDIR)
+CMAKE   := $(LIB)/cmake/mesh
+FILL_IN := sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+               -e 's|@VERSION@|$(VERSION)|' -e 's|@SOVERSION@|$(SOVERSION)|'
+
+install: setup ## Installs library, header, man page, pkg-config and CMake files (PREFIX, DESTDIR).
+	$(BAZEL) build $(BAZEL_FLAGS) //src/libmesh:libmesh.so //src/libmesh:libmesh.a //docs:libmesh.7
+	install -d $(LIB)/pkgconfig $(CMAKE)
+	install -m 0755 bazel-bin/src/libmesh/libmesh.so $(LIB)/libmesh.so.$(VERSION)
+	ln -sf libmesh.so.$(VERSION) $(LIB)/libmesh.so.$(SOVERSION)
+	ln -sf libmesh.so.$(SOVERSION) $(LIB)/libmesh.so
+	install -m 0644 bazel-bin/src/libmesh/libmesh.a $(LIB)/libmesh.a
+	install -D -m 0644 src/libmesh/mesh/mesh.h $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.h
+	install -D -m 0644 bazel-bin/docs/libmesh.7 $(DESTDIR)$(MANDIR)/man7/libmesh.7
+	$(FILL_IN) tools/install/mesh.pc.in > $(LIB)/pkgconfig/mesh.pc
+	$(FILL_IN) -e "s|@INCLUDE_FROM_CMAKE@|$$(realpath -ms --relative-to=$(LIBDIR)/cmake/mesh $(INCLUDEDIR))|" \
+	    tools/install/mesh-config.cmake.in > $(CMAKE)/mesh-config.cmake
+	$(FILL_IN) tools/install/mesh-config-version.cmake.in > $(CMAKE)/mesh-config-version.cmake
+	chmod 0644 $(LIB)/pkgconfig/mesh.pc $(CMAKE)/*.cmake
+	$(if $(DESTDIR),,-ldconfig)
+
+uninstall: ## Removes what `install` with the same PREFIX and DESTDIR put there.
+	rm -f $(LIB)/libmesh.so $(LIB)/libmesh.so.$(SOVERSION) $(LIB)/libmesh.so.$(VERSION) \
+	    $(LIB)/libmesh.a $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.h $(DESTDIR)$(MANDIR)/man7/libmesh.7 \
+	    $(LIB)/pkgconfig/mesh.pc $(CMAKE)/mesh-config.cmake $(CMAKE)/mesh-config-version.cmake
+	-rmdir --ignore-fail-on-non-empty $(CMAKE) $(DESTDIR)$(INCLUDEDIR)/mesh
+
+asan: setup ## Runs the tests with AddressSanitizer and the debug checks.
+tsan: setup ## Runs the tests with ThreadSanitizer and the debug checks.
+ubsan: setup ## Runs the tests with UndefinedBehaviorSanitizer and the debug checks.
+asan tsan ubsan:
+	$(BAZEL) test --config=$@ $(BAZEL_FLAGS) //...
+
+fuzz: setup ## Runs every fuzz target of //test/fuzz for FUZZ_SECONDS (60) with libFuzzer.
+	@tools/setup clang
+	BAZEL_FLAGS="$(BAZEL_FLAGS)" $(AS_OWNER) tools/fuzz/run $(FUZZ_SECONDS)
+
+lint: setup ## Checks format, C++ (clang-tidy), Python (ruff, mypy), layers and house rules.
+	@tools/setup lint
+	$(BAZEL) run $(BAZEL_FLAGS) //tools/checks:lint
+
+format: setup ## Formats the C++ and Python files in place.
+	$(BAZEL) run $(BAZEL_FLAGS) //tools/checks:lint -- --fix --only=clang-format,ruff
+
+clean: ## Removes everything that was built.
+	$(BAZEL) clean
+
+setup: ## Installs Bazel, GoogleTest and venv support where they are missing (Debian, Ubuntu).
+	@tools/setup build
+
+python-lock: ## Pins the newest Python packages that python/requirements.in allows (needs uv).
+	uv pip compile --universal --generate-hashes --python-version 3.11 --only-binary :all: --upgrade \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make python-lock" \
+	    python/requirements.in -o python/requirements.lock
+
+help: ## Lists the targets.
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' Makefile
