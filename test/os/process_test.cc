@@ -1,0 +1,176 @@
+// Tests of process.h: counts against what the test does, parsing of given text, fallbacks.
+#include "src/os/process.h"
+
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <functional>
+#include <vector>
+
+#include "src/base/units.h"
+#include "src/os/memory.h"
+#include "src/os/proc_text.h"
+#include "test/os/fault_injector.h"
+
+namespace mesh::os {
+namespace {
+
+TEST(ProcText, Numbers) {
+  EXPECT_EQ(ParseNumber(" \t42 kB").value, 42u);
+  EXPECT_EQ(ParseNumber("kB").error, EINVAL);
+  EXPECT_EQ(ParseNumber("").error, EINVAL);
+  EXPECT_EQ(FindNumber("Rss: 1 kB\nPss: 2 kB\n", "Pss:").value, 2u);
+  EXPECT_EQ(FindNumber("XPss: 1\nPss: 2", "Pss:").value, 2u);
+  EXPECT_EQ(FindNumber("Rss: 1", "Pss:").error, ENOENT);
+  EXPECT_EQ(FindNumber("", "Pss:").error, ENOENT);
+}
+
+TEST(ProcText, StatFieldsBehindAHostileName) {
+  constexpr std::string_view kStat = "12 (a) 3 b) (c) S 4 5 6\n";
+  EXPECT_EQ(StatField(kStat, 4).value, 4u);
+  EXPECT_EQ(StatField(kStat, 6).value, 6u);
+  EXPECT_EQ(StatField(kStat, 7).error, EINVAL);
+  EXPECT_EQ(StatField("nothing", 4).error, EINVAL);
+}
+
+TEST(Process, FiguresFromText) {
+  MemoryFigures figures = ParseMemoryFigures(
+      "55a-7ff ---p 00000000 00:00 0 [rollup]\nRss:  10 kB\nPss:  9 kB\nPss_Dirty: 1 kB\n"
+      "Pss_Anon: 8 kB\nPss_File: 1 kB\nPss_Shmem: 2 kB\nAnonymous: 7 kB\n"
+      "AnonHugePages: 6 kB\nSwap: 5 kB\nSwapPss: 4 kB\nLocked: 3 kB\n");
+  EXPECT_EQ(figures.rss, 10 * kKiB);
+  EXPECT_EQ(figures.pss, 9 * kKiB);
+  EXPECT_EQ(figures.pss_anon, 8 * kKiB);
+  EXPECT_EQ(figures.pss_file, 1 * kKiB);
+  EXPECT_EQ(figures.pss_shmem, 2 * kKiB);
+  EXPECT_EQ(figures.anonymous, 7 * kKiB);
+  EXPECT_EQ(figures.anon_huge_pages, 6 * kKiB);
+  EXPECT_EQ(figures.swap, 5 * kKiB);
+  EXPECT_EQ(figures.swap_pss, 4 * kKiB);
+  EXPECT_EQ(figures.locked, 3 * kKiB);
+}
+
+TEST(Process, FiguresFollowMemory) {
+  Result<MemoryFigures> before = ReadMemoryFigures();
+  ASSERT_TRUE(before.ok());
+  Result<uintptr_t> place = MapAnonymous(8 * kMiB);
+  ASSERT_TRUE(place.ok());
+  memset(reinterpret_cast<void*>(place.value), 1, 8 * kMiB);
+  Result<MemoryFigures> after = ReadMemoryFigures();
+  EXPECT_GE(after.value.pss_anon, before.value.pss_anon + 7 * kMiB);
+  EXPECT_GE(after.value.rss, before.value.rss + 7 * kMiB);
+  EXPECT_GT(ReadPageFaults().value.minor, 0u);
+  EXPECT_TRUE(Unmap(place.value, 8 * kMiB).ok());
+}
+
+void* WaitForByte(void* descriptor) {
+  char byte;
+  return reinterpret_cast<void*>(read(*static_cast<int*>(descriptor), &byte, 1));
+}
+
+TEST(Process, ThreadCountSeesThreads) {
+  ASSERT_EQ(ThreadCount().value, 1u);
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  pthread_t thread;
+  ASSERT_EQ(pthread_create(&thread, nullptr, &WaitForByte, &ends[0]), 0);
+  EXPECT_EQ(ThreadCount().value, 2u);
+  ASSERT_EQ(write(ends[1], "x", 1), 1);
+  pthread_join(thread, nullptr);
+  close(ends[0]);
+  close(ends[1]);
+}
+
+TEST(Process, MappingCountSeesMappings) {
+  Result<uintptr_t> place = Reserve(201 * kPageSize);
+  ASSERT_TRUE(place.ok());
+  Result<size_t> before = MappingCount();
+  ASSERT_TRUE(before.ok());
+  for (size_t i = 1; i < 201; i += 2) {
+    ASSERT_TRUE(Commit(place.value + i * kPageSize, kPageSize).ok());
+  }
+  EXPECT_EQ(MappingCount().value, before.value + 200);
+  EXPECT_GT(MaxMappingCount().value, before.value);
+  EXPECT_TRUE(Unmap(place.value, 201 * kPageSize).ok());
+}
+
+TEST(Process, IdentityAndTime) {
+  EXPECT_EQ(ProcessId(), getpid());
+  EXPECT_EQ(ThreadId(), getpid());
+  const uint64_t start = MonotonicNs();
+  EXPECT_GE(MonotonicNs(), start);
+  EXPECT_TRUE(SeccompMode().ok());
+}
+
+TEST(Process, RandomBytesWithAndWithoutTheKernel) {
+  EXPECT_NE(RandomSeed(), RandomSeed());
+  FaultInjector injector;
+  injector.Refuse(Call::kRandom, EINTR);
+  EXPECT_NE(RandomSeed(), RandomSeed());
+  injector.Refuse(Call::kRandom, ENOSYS, 1, FaultInjector::kForever);
+  EXPECT_NE(RandomSeed(), RandomSeed());
+}
+
+TEST(Process, Membarrier) {
+  Status registered = RegisterMembarrier();
+  if (!registered.ok()) GTEST_SKIP() << "errno " << registered.error;
+  EXPECT_TRUE(MembarrierAll().ok());
+}
+
+TEST(Process, EachCallReportsItsRefusal) {
+  const struct {
+    Call call;
+    std::function<int()> make;
+  } cases[] = {
+      {Call::kOpen, [] { return ThreadCount().error; }},
+      {Call::kRead, [] { return ThreadCount().error; }},
+      {Call::kOpen, [] { return MappingCount().error; }},
+      {Call::kRead, [] { return MappingCount().error; }},
+      {Call::kOpen, [] { return MaxMappingCount().error; }},
+      {Call::kOpen, [] { return ReadMemoryFigures().error; }},
+      {Call::kOpen, [] { return SeccompMode().error; }},
+      {Call::kUsage, [] { return ReadPageFaults().error; }},
+      {Call::kMembarrier, [] { return RegisterMembarrier().error; }},
+      {Call::kMembarrier, [] { return MembarrierAll().error; }},
+  };
+  FaultInjector injector;
+  for (const auto& test : cases) {
+    injector.Refuse(test.call, ENFILE);
+    EXPECT_EQ(test.make(), ENFILE) << CallName(test.call);
+  }
+}
+
+bool ForkIsDetected(const ForkDetector& detector) {
+  const pid_t child = fork();
+  if (child == 0) _exit(detector.was_forked() ? 0 : 1);
+  int status = 0;
+  waitpid(child, &status, 0);
+  return status == 0;
+}
+
+TEST(ForkDetector, SeesAFork) {
+  ForkDetector detector;
+  EXPECT_FALSE(detector.was_forked());
+  ASSERT_TRUE(detector.Arm().ok());
+  EXPECT_FALSE(detector.was_forked());
+  EXPECT_TRUE(ForkIsDetected(detector));
+  EXPECT_FALSE(detector.was_forked());
+}
+
+TEST(ForkDetector, SeesAForkWithoutTheAdvice) {
+  FaultInjector injector;
+  ForkDetector detector;
+  injector.Refuse(Call::kAdvise, EINVAL);
+  EXPECT_EQ(detector.Arm().error, EINVAL);
+  EXPECT_FALSE(detector.was_forked());
+  EXPECT_TRUE(ForkIsDetected(detector));
+  injector.Refuse(Call::kMapAnonymous, ENOMEM);
+  EXPECT_EQ(detector.Arm().error, ENOMEM);
+  EXPECT_TRUE(ForkIsDetected(detector));
+}
+
+}  // namespace
+}  // namespace mesh::os
