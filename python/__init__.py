@@ -1,0 +1,1 @@
+"""Python side of Mesh: measurement programs and their tests."""

@@ -1,0 +1,1 @@
+"""Measures programs under several memory allocators, from outside."""

@@ -1,0 +1,134 @@
+"""What one run of an experiment found, and the JSON form of a whole comparison."""
+
+import dataclasses
+import json
+import pathlib
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from python.mesh_tools import allocators, memory
+
+MB = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """A stretch of a run, beginning at `start_ms` on the clock of its memory series."""
+
+    name: str
+    start_ms: float
+
+
+@dataclasses.dataclass(frozen=True)
+class SaveResult:
+    """One background save.
+
+    fork_us: time the server stood still in fork() [us]. dump_bytes: size of the dump.
+    reload_matches: a plain server loaded the dump and held the same pairs.
+    """
+
+    fork_us: int
+    dump_bytes: int
+    reload_matches: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """One allocator, one round.
+
+    Attributes:
+        allocator: its name; `label` says more (version).
+        settled: memory at the end of the idle phase.
+        live_bytes: what the program counts as in use at that time.
+        fill_ms: time to fill the heap, per filling phase [ms].
+        cpu_ms: processor time of the program over all filling phases [ms].
+        checked, wrong: values read back, and how many differed.
+        save: the background save, None for programs that have none.
+        mesh: Mesh's own report at exit, None for other allocators.
+    """
+
+    allocator: str
+    label: str
+    round_index: int
+    series: memory.MemorySeries
+    phases: Sequence[Phase]
+    settled: memory.MemoryPoint
+    live_bytes: int
+    fill_ms: Sequence[float]
+    cpu_ms: float
+    checked: int
+    wrong: int
+    save: SaveResult | None
+    mesh: allocators.MeshReport | None
+
+    @property
+    def is_right(self) -> bool:
+        """Every value was right, and so was the dump."""
+        return self.wrong == 0 and (self.save is None or self.save.reload_matches)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the run as plain data."""
+        plain = {
+            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "series"
+        }
+        for name in ("settled", "save", "mesh"):
+            if plain[name] is not None:
+                plain[name] = dataclasses.asdict(plain[name])
+        plain["settled"]["physical_bytes"] = self.settled.physical_bytes
+        plain["phases"] = [dataclasses.asdict(phase) for phase in self.phases]
+        plain["fill_ms"] = [round(ms, 1) for ms in self.fill_ms]
+        plain["series"] = self.series.to_json()
+        return plain
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """All runs of one call.
+
+    baseline: name of the allocator that ratios are taken against.
+    provenance: commit, command, machine (see provenance.py). parameters: the experiment's own.
+    """
+
+    workload: str
+    baseline: str
+    provenance: dict[str, str]
+    parameters: dict[str, Any]
+    runs: Sequence[RunResult]
+
+    @property
+    def allocator_names(self) -> list[str]:
+        """Names in the order of their first run."""
+        return list(dict.fromkeys(run.allocator for run in self.runs))
+
+    @property
+    def rounds(self) -> int:
+        """How often each allocator ran."""
+        return max((run.round_index for run in self.runs), default=-1) + 1
+
+    def of(self, name: str) -> list[RunResult]:
+        """Returns the runs of one allocator."""
+        return [run for run in self.runs if run.allocator == name]
+
+    def median(self, name: str, value: Callable[[RunResult], float]) -> float:
+        """Returns the median over rounds of one figure of one allocator."""
+        return statistics.median(value(run) for run in self.of(name))
+
+    def ratio(self, name: str, value: Callable[[RunResult], float]) -> float | None:
+        """Returns the median's ratio to the baseline's, None where that has no runs or is 0."""
+        if self.baseline not in self.allocator_names:
+            return None
+        base = self.median(self.baseline, value)
+        return self.median(name, value) / base if base else None
+
+    def write_json(self, path: pathlib.Path) -> None:
+        """Writes everything, samples included."""
+        plain = {
+            "workload": self.workload,
+            "baseline": self.baseline,
+            "provenance": self.provenance,
+            "parameters": self.parameters,
+            "rounds": self.rounds,
+            "runs": [run.to_json() for run in self.runs],
+        }
+        path.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
