@@ -1,7 +1,7 @@
-"""The rooms of Mesh and who may look into which (docs/design.md, "Rooms").
+"""The rooms of Mesh, and who may look into which.
 
 A room may use the rooms below it and nothing else.  Visibility enforces the declared
-edges; tools/layers checks the includes themselves, which gcc cannot.
+edges; tools/checks/layers.py checks the includes themselves, which gcc cannot.
 """
 
 # From the bottom to the top.

@@ -1,4 +1,5 @@
 """Entry point of every py_test made by pytest_test: hands argv to pytest."""
+
 import os
 import sys
 
