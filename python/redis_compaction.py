@@ -148,8 +148,11 @@ def _compared(redis: str | None) -> list[allocators.Allocator]:
     names = [allocator.name for allocator in compared]
     if len(set(names)) != len(names):
         raise UsageError(f"--peers: a name is used twice in {', '.join(names)}")
-    if redis is None and allocators.ACTIVE_DEFRAG in names:
-        raise UsageError("--peers: activedefrag is a part of Redis, there is none in this run")
+    if allocators.ACTIVE_DEFRAG in names:
+        if redis is None:
+            raise UsageError("--peers: activedefrag is a part of Redis, there is none in this run")
+        if not redis_experiment.has_active_defrag(redis):
+            raise UsageError(f"--peers: {redis} is built without activedefrag")
     return compared
 
 

@@ -101,7 +101,7 @@ class _Run:
 
     def execute(self, payloads: Sequence[Payload], round_index: int) -> results.RunResult:
         if self._allocator.active_defrag:
-            self._connection.command("CONFIG", "SET", "activedefrag", "yes")
+            _start_active_defrag(self._connection)
         cpu_before_ms = self._cpu_ms()
         fill_ms = [self._fill(payload) for payload in payloads]
         cpu_ms = self._cpu_ms() - cpu_before_ms
@@ -216,6 +216,23 @@ class _Run:
                 return keyspace.read_back(connection)
             finally:
                 connection.close()
+
+
+def _start_active_defrag(connection: resp.Connection) -> None:
+    connection.command("CONFIG", "SET", "activedefrag", "yes")
+
+
+def has_active_defrag(executable: str) -> bool:
+    """Tells whether a redis-server can defragment: most packages are built without it."""
+    with redis_server.RedisServer(executable, allocators.builtin()) as server:
+        connection = server.connect()
+        try:
+            _start_active_defrag(connection)
+        except resp.ServerError:
+            return False
+        finally:
+            connection.close()
+    return True
 
 
 def run(

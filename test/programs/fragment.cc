@@ -103,8 +103,8 @@ Options ParseOptions(int argc, char** argv) {
   return options;
 }
 
-// Tells the observer where we are and waits until it has measured; no answer means that it has gone,
-// and so do we.
+// Tells the observer where we are and waits until it has measured; no answer means that it has
+// gone, and so do we.
 void Report(const char* phase, std::uint64_t live_bytes, std::uint64_t objects, double ms,
             std::uint64_t wrong) {
   std::printf(
