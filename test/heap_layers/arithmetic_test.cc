@@ -23,5 +23,12 @@ TEST(Arithmetic, RoundsUpToMultiples) {
   EXPECT_EQ(RoundUp(kImpossible, 1), kImpossible);
 }
 
+TEST(Arithmetic, KnowsPowersOfTwo) {
+  for (int bit = 0; bit < 64; ++bit) EXPECT_TRUE(IsPowerOfTwo(std::size_t{1} << bit));
+  for (std::size_t n : {std::size_t{0}, std::size_t{3}, std::size_t{24}, kImpossible}) {
+    EXPECT_FALSE(IsPowerOfTwo(n));
+  }
+}
+
 }  // namespace
 }  // namespace heaplayers

@@ -29,6 +29,9 @@ constexpr std::size_t RoundUp(std::size_t size, std::size_t unit) {
   return sum == kImpossible ? kImpossible : sum & ~(unit - 1);
 }
 
+// By hand: std::has_single_bit() calls libgcc's popcount on a baseline x86-64.
+constexpr bool IsPowerOfTwo(std::size_t n) { return n != 0 && (n & (n - 1)) == 0; }
+
 constexpr std::size_t Larger(std::size_t a, std::size_t b) { return a < b ? b : a; }
 constexpr std::size_t Smaller(std::size_t a, std::size_t b) { return a < b ? a : b; }
 

@@ -6,7 +6,6 @@
 
 #include <unistd.h>
 
-#include <bit>
 #include <cerrno>
 #include <cstddef>
 
@@ -24,7 +23,7 @@ class PosixAlignLayer : public Super {
   using Super::Super;
 
   void* memalign(std::size_t alignment, std::size_t size) {
-    if (std::has_single_bit(alignment)) return Super::memalign(alignment, size);
+    if (IsPowerOfTwo(alignment)) return Super::memalign(alignment, size);
     errno = EINVAL;
     return nullptr;
   }
@@ -34,7 +33,7 @@ class PosixAlignLayer : public Super {
 
   // Returns: 0, EINVAL or ENOMEM. *result changes only on success, errno never.
   int posix_memalign(void** result, std::size_t alignment, std::size_t size) {
-    if (!std::has_single_bit(alignment) || alignment < sizeof(void*)) return EINVAL;
+    if (!IsPowerOfTwo(alignment) || alignment < sizeof(void*)) return EINVAL;
     const int saved_errno = errno;
     void* p = Super::memalign(alignment, size);
     errno = saved_errno;
