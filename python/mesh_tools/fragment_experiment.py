@@ -114,6 +114,7 @@ def run(
 
     Args:
         progress: called with what begins, and 1, at each phase.
+
     Raises:
         ProgramFailed: the program ended in the wrong way.
     """

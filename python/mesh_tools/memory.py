@@ -98,6 +98,7 @@ def parse_rollup(text: str) -> dict[str, int]:
 
     Args:
         text: content of /proc/PID/smaps_rollup, sizes in kB.
+
     Returns:
         Counter name ("Pss_Anon") to bytes.
     Source: proc_pid_smaps(5).
@@ -116,6 +117,7 @@ def parse_shared_memory_files(maps: str) -> dict[InodeKey, str]:
 
     Args:
         maps: content of /proc/PID/maps.
+
     Returns:
         (device, inode) of each memfd or anonymous shared mapping to one address range of it, in the
         spelling that names its entry under /proc/PID/map_files.
@@ -235,7 +237,7 @@ def _blocks(path: pathlib.Path, key: InodeKey) -> int | None:
     Asked by path each time: an open descriptor would keep alive what we measure.
     """
     try:
-        status = os.stat(path)
+        status = path.stat()
     except OSError:
         return None
     return status.st_blocks if _key_of(status) == key else None
@@ -248,8 +250,8 @@ def _open_memfds(process: pathlib.Path) -> Iterator[tuple[InodeKey, pathlib.Path
     """
     try:
         for path in (process / "fd").iterdir():
-            if os.readlink(path).startswith("/memfd:"):
-                yield _key_of(os.stat(path)), path
+            if str(path.readlink()).startswith("/memfd:"):
+                yield _key_of(path.stat()), path
     except OSError:
         return  # Not ours to look at, or a descriptor has just been closed: map_files is left.
 
@@ -261,6 +263,7 @@ class MemorySampler:
         pid: process to watch.
         interval_ms: time between two samples [ms], > 0.
         used_memory: asks the program for its own count [bytes]; called every `ask_every` samples.
+
     Raises:
         ValueError: interval_ms <= 0.
     """

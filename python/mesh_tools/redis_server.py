@@ -36,6 +36,7 @@ class RedisServer:
         allocator: what it runs on.
         settings: configuration, name to value, on top of: 127.0.0.1 only, no automatic saves.
         dump: a dump to load at start, copied; None to start empty.
+
     Raises:
         ServerFailed: it did not come up.
     """

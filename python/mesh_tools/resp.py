@@ -38,6 +38,7 @@ class Connection:
     Args:
         port: TCP port of the server.
         timeout_s: longest wait for one answer [s].
+
     Raises:
         OSError: nothing listens there.
     """
@@ -111,6 +112,7 @@ def insert(
 
     Args:
         on_batch: called with the number of commands whose replies have arrived.
+
     Raises:
         ServerError: a command failed.
     """

@@ -13,7 +13,7 @@ import pytest
 
 from python.mesh_tools import allocators, provenance
 
-_COMMAND = os.path.abspath(os.environ["COMMAND"])
+_COMMAND = str(pathlib.Path(os.environ["COMMAND"]).absolute())
 _LIBRARY = allocators.find_library("libm.so.6")
 
 
