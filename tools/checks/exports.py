@@ -14,7 +14,7 @@ import sys
 _NEEDED = {"libc.so.6", "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"}
 # Version names of the C++ and compiler run-time libraries.
 _RUNTIME_VERSION = re.compile(r"@(GLIBCXX|CXXABI|GCC)_\S*")
-_EXPORTS_FILE = pathlib.Path(__file__).with_name("exports.txt")
+_EXPORTS_FILE = pathlib.Path(__file__).parent.parent / "exported_names.txt"
 
 
 def documented_names() -> set[str]:
