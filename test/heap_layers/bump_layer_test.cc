@@ -31,6 +31,9 @@ TEST(BumpLayer, CarvesObjectsOutOfChunks) {
   EXPECT_EQ(below.mallocs, 2u);
   heap.clear();
   EXPECT_EQ(below.alive(), 0u);
+  heap.malloc(1);  // nothing of the chunks that went back is handed out
+  EXPECT_EQ(below.alive(), 1u);
+  heap.clear();
 }
 
 TEST(BumpLayer, MakesAChunkOfItsOwnForALargeObject) {

@@ -72,12 +72,18 @@ TEST(MmapSource, RefusalLeavesErrnoAndObject) {
 
 struct NoPages {
   static constexpr std::size_t kPageSize = 4096;
-  static void* Map(std::size_t) { return nullptr; }
+  static void* Map(std::size_t length) {
+    EXPECT_EQ(length % kPageSize, 0u);  // also says: not kImpossible
+    return nullptr;
+  }
   static void* Remap(void*, std::size_t, std::size_t) { return nullptr; }
   static void Unmap(void*, std::size_t) {}
 };
 
-TEST(PageSource, RefusesWhenThePolicyDoes) { EXPECT_EQ(PageSource<NoPages>::malloc(1), nullptr); }
+TEST(PageSource, RefusesWhenThePolicyDoes) {
+  EXPECT_EQ(PageSource<NoPages>::malloc(1), nullptr);
+  EXPECT_EQ(PageSource<NoPages>::malloc(kImpossible), nullptr);
+}
 
 }  // namespace
 }  // namespace heaplayers

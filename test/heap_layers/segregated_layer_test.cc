@@ -59,6 +59,26 @@ TEST(SegregatedLayer, LargeObjectsGoToTheLargeHeap) {
   EXPECT_EQ(heap.malloc(1000), small);
 }
 
+// Sees which objects reach the large heap.
+struct WatchedLarge : SizeHeaderLayer<MmapSource> {
+  static inline int resizes = 0;
+  void* try_resize(void* p, std::size_t size) {
+    ++resizes;
+    return SizeHeaderLayer::try_resize(p, size);
+  }
+};
+
+TEST(SegregatedLayer, OnlyObjectsThatStayLargeAreResized) {
+  SegregatedLayer<Classes, Bin, WatchedLarge> heap;
+  EXPECT_EQ(heap.try_resize(heap.malloc(1024), 2000), nullptr);
+  void* large = heap.malloc(2000);
+  EXPECT_EQ(heap.try_resize(large, 1024), nullptr);
+  EXPECT_EQ(WatchedLarge::resizes, 0);
+  large = heap.try_resize(large, 1025);
+  EXPECT_EQ(WatchedLarge::resizes, 1);
+  heap.free(large);
+}
+
 TEST(SegregatedLayer, ZeroedObjectsAreZeroWhenReused) {
   Segregated heap;
   void* p = heap.malloc(200);
