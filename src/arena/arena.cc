@@ -57,6 +57,7 @@ Segment* Arena::NewSegmentLocked(size_t pages, PageCount record_pages) {
     segment->committed = 0;
     if (MapMetadataLocked(*segment, record_pages)) {
       if (PageMap::Enter(segment)) {
+        statistics_.segments++;
         statistics_.reserved_bytes += bytes;
         statistics_.metadata_bytes += segment->metadata_size;
         return segment;

@@ -32,6 +32,7 @@ struct LargeObject {
 };
 
 struct ArenaStatistics {
+  size_t segments = 0;        // huge ones included
   size_t reserved_bytes = 0;
   size_t committed_bytes = 0;
   size_t dirty_bytes = 0;     // free runs that still have memory behind them
@@ -71,6 +72,27 @@ class Arena {
     for (uint32_t i = 0; i < segment_count_; i++) {
       const Segment& segment = *segments_[i];
       if (segment.small) visit(segment.base, size_t{segment.committed} << kPageShift);
+    }
+  }
+
+  // Calls visit(SpanId, SizeClass) for every span of a size class. Takes no lock: the caller keeps
+  // spans from coming, and they go only by `visit` itself; so it holds the locks of all size classes.
+  template <typename Visit>
+  void ForEachSpan(Visit visit) NO_THREAD_SAFETY_ANALYSIS {
+    for (uint32_t i = 0; i < segment_count_; i++) {
+      const Segment& segment = *segments_[i];
+      if (!segment.small) continue;
+      for (PageIndex page = 0; page < segment.committed;) {
+        // order: relaxed; the locks that the caller holds order it.
+        PageEntry entry = segment.entries[page].load(std::memory_order_relaxed);
+        if (entry.is_empty()) {
+          page++;
+          continue;
+        }
+        PageIndex next = page + kSizeClasses[entry.size_class()].span_pages;
+        visit(PageMap::IdOf(segment, page), entry.size_class());
+        page = next;
+      }
     }
   }
 

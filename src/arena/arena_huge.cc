@@ -30,6 +30,7 @@ SpanId Arena::AllocateHugeLocked(size_t pages, size_t alignment) {
 void Arena::FreeHugeLocked(SpanId id) {
   Segment& segment = PageMap::SegmentOf(id);
   PageMap::Remove(&segment);
+  statistics_.segments--;
   statistics_.reserved_bytes -= segment.huge_reserved;
   statistics_.committed_bytes -= size_t{segment.committed} << kPageShift;
   statistics_.metadata_bytes -= segment.metadata_size;

@@ -44,6 +44,5 @@ size_t MetadataBytes() {
 
 void LockMetadata() NO_THREAD_SAFETY_ANALYSIS { lock.Lock(); }
 void UnlockMetadata() NO_THREAD_SAFETY_ANALYSIS { lock.Unlock(); }
-void ResetMetadataLockAfterFork() { lock.ResetAfterFork(); }
 
 }  // namespace mesh

@@ -18,6 +18,5 @@ size_t MetadataBytes();
 // Around fork, in lock order.
 void LockMetadata();
 void UnlockMetadata();
-void ResetMetadataLockAfterFork();
 
 }  // namespace mesh

@@ -89,6 +89,14 @@ class PageMap {
     return entries[(address >> kPageShift) & (kWindowPages - 1)].load(std::memory_order_relaxed);
   }
 
+  // Whether `address` lies in a segment of ours, in use or not.
+  static bool Owns(uintptr_t address) {
+    uintptr_t window = address >> kWindowShift;
+    // order: acquire; as in Find().
+    return window < kWindowCount &&
+           entries_of_[window].load(std::memory_order_acquire) != nullptr;
+  }
+
   // The span that `address` lies in, given the entry of its page.
   static SpanId SpanOf(uintptr_t address, PageEntry entry) {
     uint32_t segment = index_of_[address >> kWindowShift];

@@ -47,13 +47,6 @@ class CAPABILITY("mutex") Mutex {
     if (state_.exchange(kFree, std::memory_order_release) == kHeldWithSleepers) WakeOne();
   }
 
-  // In a fork's child, for a lock that the forking thread held: nobody sleeps on it here.
-  void ResetAfterFork() NO_THREAD_SAFETY_ANALYSIS {
-    // order: relaxed; the child has one thread.
-    state_.store(kFree, std::memory_order_relaxed);
-    NoteReleased();
-  }
-
   LockRank rank() const { return rank_; }
 
  private:

@@ -11,10 +11,10 @@ namespace mesh {
 
 class Random {
  public:
-  explicit Random(uint64_t seed = 1) { Seed(seed); }
+  constexpr explicit Random(uint64_t seed = 1) { Seed(seed); }
 
   // Any seed is good: it is spread by splitmix64, and 0 becomes something else.
-  void Seed(uint64_t seed) {
+  constexpr void Seed(uint64_t seed) {
     uint64_t z = seed + 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
@@ -34,7 +34,7 @@ class Random {
   }
 
  private:
-  uint64_t state_;
+  uint64_t state_ = 0;
 };
 
 }  // namespace mesh

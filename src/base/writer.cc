@@ -11,7 +11,7 @@ LineWriter& LineWriter::Text(std::string_view text) {
   size_t room = kCapacity - size_;
   if (text.size() > room) {
     truncated_ = true;
-    text = text.substr(0, room);
+    text = {text.data(), room};
   }
   memcpy(buffer_ + size_, text.data(), text.size());
   size_ += text.size();

@@ -79,7 +79,8 @@ bool ValueOf(const char* entry, std::string_view name, std::string_view* value) 
   std::string_view text(entry);
   if (text.size() <= name.size() || text[name.size()] != '=') return false;
   if (text.substr(0, name.size()) != name) return false;
-  *value = text.substr(name.size() + 1);
+  text.remove_prefix(name.size() + 1);
+  *value = text;
   return true;
 }
 

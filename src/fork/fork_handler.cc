@@ -1,0 +1,67 @@
+// See fork_handler.h.
+#include "src/fork/fork_handler.h"
+
+#include "src/arena/metadata.h"
+#include "src/base/check.h"
+
+namespace mesh {
+
+void ForkHandler::LockHeaps() NO_THREAD_SAFETY_ANALYSIS {
+  global_.compactor().lock().Lock();
+  registry_.lock().Lock();
+  for (SizeClassHeap& heap : global_.size_class_heaps()) heap.lock().Lock();
+}
+
+void ForkHandler::SeparateMeshedSpans() NO_THREAD_SAFETY_ANALYSIS {
+  refused_ = 0;
+  Backing& backing = global_.backing();
+  if (backing.bytes_in_use() == 0) return;
+  auto split = [&](MiniHeap* span) {
+    uint32_t generation = 0;
+    if (!backing.MakePrivate(span->address(), span->backing(), span->info().span_pages,
+                             &generation)) {
+      return false;
+    }
+    span->SetMemory(generation == kNoBackingPage ? SpanMemory::kPrivate : SpanMemory::kFrozen,
+                    generation);
+    return true;
+  };
+  global_.arena().ForEachSpan([&](SpanId id, SizeClass size_class) {
+    if (!kSizeClasses[size_class].meshable) return;
+    MiniHeap* span = MiniHeap::Of(id);
+    if (span->memory() != SpanMemory::kShared) return;
+    refused_ += global_.size_class_heap(size_class).DissolveLocked(span->leader(), split);
+  });
+  if (refused_ == 0) backing.Retire();
+}
+
+void ForkHandler::Prepare() NO_THREAD_SAFETY_ANALYSIS {
+  LockHeaps();
+  SeparateMeshedSpans();
+  global_.arena().lock().Lock();
+  global_.backing().lock().Lock();
+  LockMetadata();
+}
+
+void ForkHandler::UnlockHeaps() NO_THREAD_SAFETY_ANALYSIS {
+  UnlockMetadata();
+  global_.backing().lock().Unlock();
+  global_.arena().lock().Unlock();
+  for (SizeClassHeap& heap : global_.size_class_heaps()) heap.lock().Unlock();
+  registry_.lock().Unlock();
+  global_.compactor().lock().Unlock();
+}
+
+void ForkHandler::Parent() { UnlockHeaps(); }
+
+void ForkHandler::Child(ThreadLocalHeap* mine, uint64_t seed) {
+  if (refused_ > 0) Fatal("fork: the kernel refused to separate the child's memory");
+  // Nobody sleeps on the locks here, but their words may say so: the wake-ups are for nobody.
+  UnlockHeaps();
+  global_.barrier().AfterForkInChild();
+  global_.compactor().Seed(seed);
+  if (mine != nullptr) mine->Reseed(seed + 1);
+  registry_.ReclaimAfterFork(mine);
+}
+
+}  // namespace mesh

@@ -1,0 +1,39 @@
+// ForkHandler: what happens to the heap around fork(2), in lock order.
+//
+// Private memory is the kernel's business (copy on write). Meshed spans are shared memory, which a
+// child would go on sharing: before the fork each of them becomes a private view of the same pages
+// (docs/design.md, "fork"). No object is copied as long as the memory file can be reached.
+// Room: fork; above local and global. Locks: Prepare() takes all, Parent() and Child() let them go.
+//
+// [F1] Between Prepare() and Parent() or Child() no other thread is inside the heap.
+// [F2] After Prepare() no page that the child can see is written or punched by the parent.
+#pragma once
+
+#include "src/global/global_heap.h"
+#include "src/local/thread_registry.h"
+
+namespace mesh {
+
+class ForkHandler {
+ public:
+  ForkHandler(GlobalHeap& global, ThreadRegistry& registry)
+      : global_(global), registry_(registry) {}
+
+  void Prepare();
+  void Parent();
+  // `mine`: the heap of the forking thread, null if it has none. `seed`: so that parent and child do
+  // not place alike.
+  void Child(ThreadLocalHeap* mine, uint64_t seed);
+
+ private:
+  void LockHeaps();
+  void UnlockHeaps();
+  void SeparateMeshedSpans();
+
+  GlobalHeap& global_;
+  ThreadRegistry& registry_;
+  // Spans that the kernel refused to make private: a child would write into its parent's memory.
+  uint32_t refused_ = 0;
+};
+
+}  // namespace mesh

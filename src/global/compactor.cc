@@ -1,0 +1,139 @@
+// See compactor.h.
+#include "src/global/compactor.h"
+
+#include <bit>
+
+#include "src/base/check.h"
+#include "src/meshing/group_packer.h"
+#include "src/os/memory.h"
+#include "src/os/process.h"
+
+namespace mesh {
+namespace {
+
+// Virtual spans that one group may have: with each, a free slot of the group costs a longer walk.
+constexpr uint32_t kMaxGroupMembers = 32;
+
+}  // namespace
+
+// False when this thread must not mesh, or there is no scratch memory.
+bool Compactor::PrepareLocked() {
+  int on_stack = 0;
+  if (!PageMap::Find(reinterpret_cast<uintptr_t>(&on_stack)).is_empty()) return false;  // [C2]
+  if (scratch_ == nullptr) {
+    os::Result<uintptr_t> place = os::MapAnonymous(sizeof(Scratch));
+    if (!place.ok()) return false;
+    scratch_ = reinterpret_cast<Scratch*>(place.value);
+  }
+  budget_.Refresh();
+  // A segment that the barrier cannot watch as a whole is watched span by span, at more cost.
+  arena_.ForEachSmallSegment([&](uintptr_t address, size_t length) {
+    static_cast<void>(barrier_.Cover({address, length}));
+  });
+  return true;
+}
+
+size_t Compactor::Run(const PassLimits& limits, bool wait) {
+  if (wait) {
+    lock_.Lock();
+  } else if (!lock_.TryLock()) {
+    return 0;
+  }
+  size_t freed = 0;
+  if (PrepareLocked()) {
+    statistics_.passes++;
+    for (size_t i = 0; i < heaps_.size(); i++) {
+      if (os::MonotonicNs() >= limits.deadline_ns) break;
+      SizeClassHeap& heap = heaps_[next_class_];
+      next_class_ = (next_class_ + 1) % heaps_.size();
+      const SizeClassInfo& info = kSizeClasses[heap.size_class()];
+      if (!info.meshable || !(heap.TakeChanged() || limits.every_class)) continue;
+      uint32_t spans = CompactClassLocked(heap, limits);
+      statistics_.spans_meshed += spans;
+      statistics_.pages_meshed += uint64_t{spans} * info.span_pages;
+      freed += (size_t{spans} * info.span_pages) << kPageShift;
+    }
+    if (freed > 0) NoteSavedLocked();
+    static_cast<void>(os::ReleasePages(reinterpret_cast<uintptr_t>(scratch_), sizeof(Scratch)));
+  }
+  lock_.Unlock();
+  return freed;
+}
+
+uint32_t Compactor::CompactClassLocked(SizeClassHeap& heap, const PassLimits& limits) {
+  Scratch& s = *scratch_;
+  uint32_t count = heap.Withdraw(s.leaders, s.bits, s.counts);
+  uint32_t meshed = 0;
+  if (count > 1) {
+    uint32_t groups = PlanLocked(heap, count, limits.tests_per_class);
+    meshed = MeshGroupsLocked(heap, groups, limits);
+  }
+  heap.Restore({s.leaders, count});
+  return meshed;
+}
+
+// Sorts the candidates by the group that the packer puts them in; order[] becomes where each starts.
+uint32_t Compactor::PlanLocked(const SizeClassHeap& heap, uint32_t count, uint64_t tests) {
+  Scratch& s = *scratch_;
+  PackLimits limits{kSizeClasses[heap.size_class()].slots, kMaxGroupMembers, tests};
+  uint32_t groups = PackGroups({s.bits, count}, {s.counts, count}, limits,
+                               {s.order, s.group, s.group_bits, s.group_count, s.members});
+  uint32_t start = 0;
+  for (uint32_t g = 0; g < groups; g++) {
+    s.order[g] = start;
+    start += s.members[g];
+  }
+  for (uint32_t i = 0; i < count; i++) s.sorted[s.order[s.group[i]]++] = s.leaders[i];
+  for (uint32_t g = 0; g < groups; g++) s.order[g] -= s.members[g];
+  return groups;
+}
+
+uint32_t Compactor::MeshGroupsLocked(SizeClassHeap& heap, uint32_t groups,
+                                     const PassLimits& limits) {
+  Scratch& s = *scratch_;
+  uint32_t meshed = 0;
+  uint32_t next = 0;
+  while (next < groups && os::MonotonicNs() < limits.deadline_ns) {
+    uint32_t first = next;
+    uint64_t began = os::MonotonicNs();
+    MeshResult result = heap.MeshBatch(mesher_, [&](Mesher& mesher) {
+      while (next < groups) {
+        uint32_t members = s.members[next];
+        bool planned = members < 2 || mesher.Add({s.sorted + s.order[next], members});
+        // One that does not fit behind others is tried again as the first of the next batch.
+        if (!planned && !mesher.is_empty()) break;
+        next++;
+        if (!planned && budget_.is_exhausted()) break;
+      }
+    });
+    if (next > first) NotePauseLocked(os::MonotonicNs() - began);
+    meshed += result.spans_freed;
+    statistics_.moves_failed += result.moves_failed;
+    statistics_.barrier_failed += result.barrier_failed ? 1 : 0;
+    statistics_.mappings_refused += budget_.is_exhausted() ? 1 : 0;
+    if (result.barrier_failed || budget_.is_exhausted()) break;
+  }
+  if (next < groups) heap.NoteChanged();
+  return meshed;
+}
+
+void Compactor::NoteSavedLocked() {
+  uint64_t pages = 0;
+  for (SizeClassHeap& heap : heaps_) {
+    pages += heap.statistics().meshed * kSizeClasses[heap.size_class()].span_pages;
+  }
+  if (pages > statistics_.pages_saved_peak) statistics_.pages_saved_peak = pages;
+}
+
+void Compactor::NotePauseLocked(uint64_t ns) {
+  if (ns > statistics_.longest_pause_ns) statistics_.longest_pause_ns = ns;
+  uint32_t bucket = static_cast<uint32_t>(std::bit_width(ns / 1000));
+  statistics_.pauses[bucket < kPauseBuckets ? bucket : kPauseBuckets - 1]++;
+}
+
+CompactorStatistics Compactor::statistics() {
+  MutexLock lock(lock_);
+  return statistics_;
+}
+
+}  // namespace mesh

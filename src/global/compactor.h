@@ -1,0 +1,95 @@
+// Compactor: decides when and what to mesh, a size class at a time, in batches.
+//
+//   withdraw   spans leave the lists of their class         class lock, short
+//   plan       which of them share a physical span          no lock
+//   mesh       a batch of groups after the other            class lock, one batch long
+//   restore    what is left goes back                       class lock, short
+//
+// Room: global; above meshing. Locks: kMesh for a whole pass (one compactor at a time), the class's
+// as above. Allocates nothing from the heap; its scratch memory is mapped once and emptied.
+//
+// [C1] A thread that allocates or frees waits for one batch at most.
+// [C2] No pass runs on a stack that lies in the heap: its own stores would wait for itself.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "src/base/mutex.h"
+#include "src/base/random.h"
+#include "src/config/limits.h"
+#include "src/global/size_class_heap.h"
+#include "src/meshing/mesher.h"
+
+namespace mesh {
+
+struct CompactorStatistics {
+  uint64_t passes = 0;
+  uint64_t spans_meshed = 0;   // physical spans freed by meshing so far
+  uint64_t pages_meshed = 0;   // their pages
+  uint64_t pages_saved_peak = 0;  // most pages that meshing saved at one time
+  uint64_t mappings_refused = 0;  // passes that the mapping budget cut short
+  uint64_t moves_failed = 0;   // aliases that the kernel refused
+  uint64_t barrier_failed = 0; // batches for which no barrier could be raised
+  uint64_t longest_pause_ns = 0;
+  uint64_t pauses[kPauseBuckets] = {};  // [i]: 2^(i-1) to 2^i microseconds
+};
+
+// How much one pass may do.
+struct PassLimits {
+  uint64_t deadline_ns = UINT64_MAX;  // monotonic; a batch that has begun is finished
+  uint64_t tests_per_class = 0;       // bitmap tests
+  bool every_class = false;           // also those where nothing has changed since the last pass
+};
+
+class Compactor {
+ public:
+  Compactor(std::span<SizeClassHeap> heaps, Arena& arena, Mesher& mesher, WriteBarrier& barrier,
+            MappingBudget& budget)
+      : heaps_(heaps), arena_(arena), mesher_(mesher), barrier_(barrier), budget_(budget) {}
+
+  // Meshes what it finds within the limits; goes on with the class where the last pass stopped.
+  // Returns: physical bytes freed. 0 when another pass runs and `wait` is false.
+  size_t Run(const PassLimits& limits, bool wait);
+
+  void Seed(uint64_t seed) { random_.Seed(seed); }
+  CompactorStatistics statistics();
+  Mutex& lock() { return lock_; }
+
+ private:
+  // Spans looked at in one go; more of them wait for the next.
+  static constexpr uint32_t kMaxCandidates = 1 << 16;
+
+  struct Scratch {
+    MiniHeap* leaders[kMaxCandidates];
+    MiniHeap* sorted[kMaxCandidates];  // by group
+    Bitmap bits[kMaxCandidates];
+    Bitmap group_bits[kMaxCandidates];
+    uint32_t order[kMaxCandidates];
+    uint32_t group[kMaxCandidates];
+    uint32_t group_count[kMaxCandidates];
+    uint32_t members[kMaxCandidates];
+    uint16_t counts[kMaxCandidates];
+  };
+
+  bool PrepareLocked() REQUIRES(lock_);
+  uint32_t CompactClassLocked(SizeClassHeap& heap, const PassLimits& limits) REQUIRES(lock_);
+  uint32_t PlanLocked(const SizeClassHeap& heap, uint32_t count, uint64_t tests) REQUIRES(lock_);
+  uint32_t MeshGroupsLocked(SizeClassHeap& heap, uint32_t groups, const PassLimits& limits)
+      REQUIRES(lock_);
+  void NoteSavedLocked() REQUIRES(lock_);
+  void NotePauseLocked(uint64_t ns) REQUIRES(lock_);
+
+  Mutex lock_{LockRank::kMesh};
+  std::span<SizeClassHeap> heaps_;
+  Arena& arena_;
+  Mesher& mesher_;
+  WriteBarrier& barrier_;
+  MappingBudget& budget_;
+  Scratch* scratch_ GUARDED_BY(lock_) = nullptr;
+  Random random_ GUARDED_BY(lock_);
+  size_t next_class_ GUARDED_BY(lock_) = 0;
+  CompactorStatistics statistics_ GUARDED_BY(lock_);
+};
+
+}  // namespace mesh

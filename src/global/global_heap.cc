@@ -1,0 +1,126 @@
+// See global_heap.h.
+#include "src/global/global_heap.h"
+
+#include "src/base/check.h"
+#include "src/os/process.h"
+
+namespace mesh {
+namespace {
+
+// Bitmap tests for one size class. Brief: a few milliseconds. Compact(): tens of thousands of spans
+// are tried all against all.
+constexpr uint64_t kBriefTests = uint64_t{1} << 20;
+constexpr uint64_t kCompactTests = uint64_t{1} << 28;
+
+SpanId IdOfLarge(const void* object) {
+  uintptr_t address = reinterpret_cast<uintptr_t>(object);
+  PageEntry entry = PageMap::Find(address);
+  if (entry.page_in_span() != 0 || address % kPageSize != 0) {
+    FatalAt("free of a pointer into the middle of an object", object);
+  }
+  return PageMap::SpanOf(address, entry);
+}
+
+}  // namespace
+
+GlobalHeap::GlobalHeap()
+    : mesher_(backing_, barrier_, budget_),
+      releaser_(arena_, backing_, budget_),
+      compactor_(heaps_, arena_, mesher_, barrier_, budget_) {
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    size_class_heap(c).Init(c, &arena_, &backing_, &releaser_);
+  }
+}
+
+void* GlobalHeap::AllocateLarge(size_t size, size_t alignment, bool zeroed) {
+  if (size > PTRDIFF_MAX) return nullptr;
+  size_t pages = PagesFor(size > 0 ? size : 1);
+  SpanId id = arena_.AllocateLarge(pages, alignment < kPageSize ? kPageSize : alignment, zeroed);
+  if (id == kNoSpan) return nullptr;
+  // order: relaxed; counters for statistics, publish nothing.
+  large_count_.fetch_add(1, std::memory_order_relaxed);
+  large_bytes_.fetch_add(pages << kPageShift, std::memory_order_relaxed);
+  return reinterpret_cast<void*>(PageMap::AddressOf(id));
+}
+
+void GlobalHeap::FreeLarge(void* object) {
+  SpanId id = IdOfLarge(object);
+  size_t bytes = PageMap::Record<LargeObject>(id)->pages << kPageShift;
+  arena_.FreeLarge(id);
+  // order: relaxed; counters for statistics, publish nothing.
+  large_count_.fetch_sub(1, std::memory_order_relaxed);
+  large_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
+}
+
+void* GlobalHeap::ResizeLarge(void* object, size_t size) {
+  if (size > PTRDIFF_MAX) return nullptr;
+  SpanId id = IdOfLarge(object);
+  size_t old_pages = PageMap::Record<LargeObject>(id)->pages;
+  size_t pages = PagesFor(size);
+  if (pages == old_pages) return object;
+  if (!arena_.ResizeLarge(id, pages)) {
+    // Smaller, but it cannot be cut: it is copied by the caller. Larger: its pages move.
+    if (pages < old_pages) return nullptr;
+    SpanId to = arena_.AllocateLarge(pages, kPageSize, false);
+    if (to == kNoSpan) return nullptr;
+    if (!arena_.MoveLarge(id, to)) {
+      arena_.FreeLarge(to);
+      return nullptr;
+    }
+    object = reinterpret_cast<void*>(PageMap::AddressOf(to));
+  }
+  // order: relaxed; a counter for statistics, publishes nothing. Wraps on purpose when it shrinks.
+  large_bytes_.fetch_add((pages - old_pages) << kPageShift, std::memory_order_relaxed);
+  return object;
+}
+
+size_t GlobalHeap::LargeSize(const void* object) {
+  return PageMap::Record<LargeObject>(IdOfLarge(object))->pages << kPageShift;
+}
+
+void* GlobalHeap::AllocateDirect(SizeClass size_class) {
+  SpanId attached = kNoSpan;
+  void* object = nullptr;
+  Random random(os::MonotonicNs());
+  SizeClassHeap& heap = size_class_heap(size_class);
+  heap.Refill(kDirectOwner, &attached, random, true, &object, 1);
+  heap.Detach(kDirectOwner, attached);
+  return object;
+}
+
+void GlobalHeap::FreeDirect(void* object, SizeClass size_class) {
+  size_class_heap(size_class).Release(&object, 1, [] {});
+}
+
+size_t GlobalHeap::Scavenge() {
+  size_t released = 0;
+  for (SizeClassHeap& heap : heaps_) released += heap.ReleaseFreeSlots();
+  return released + arena_.Purge(0);
+}
+
+size_t GlobalHeap::Compact() {
+  PassLimits limits;
+  limits.tests_per_class = kCompactTests;
+  limits.every_class = true;
+  size_t freed = compactor_.Run(limits, true);
+  return freed + Scavenge();
+}
+
+void GlobalHeap::CompactBriefly(uint64_t deadline_ns) {
+  PassLimits limits;
+  limits.deadline_ns = deadline_ns;
+  limits.tests_per_class = kBriefTests;
+  compactor_.Run(limits, false);
+}
+
+size_t GlobalHeap::large_count() const {
+  // order: relaxed; a counter for statistics, publishes nothing.
+  return large_count_.load(std::memory_order_relaxed);
+}
+
+size_t GlobalHeap::large_bytes() const {
+  // order: relaxed; a counter for statistics, publishes nothing.
+  return large_bytes_.load(std::memory_order_relaxed);
+}
+
+}  // namespace mesh

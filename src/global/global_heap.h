@@ -1,0 +1,76 @@
+// GlobalHeap: what all threads share: the heaps of the size classes, large objects, compaction.
+//
+// Room: global; composes meshing, miniheap and arena. Locks: those of its parts.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "src/arena/arena.h"
+#include "src/global/compactor.h"
+#include "src/global/size_class_heap.h"
+#include "src/meshing/backing.h"
+#include "src/meshing/barrier.h"
+#include "src/meshing/mapping_budget.h"
+#include "src/meshing/mesher.h"
+#include "src/meshing/span_releaser.h"
+
+namespace mesh {
+
+class GlobalHeap {
+ public:
+  GlobalHeap();
+  GlobalHeap(const GlobalHeap&) = delete;
+  GlobalHeap& operator=(const GlobalHeap&) = delete;
+
+  SizeClassHeap& size_class_heap(SizeClass size_class) { return heaps_[size_class - 1]; }
+  std::span<SizeClassHeap> size_class_heaps() { return heaps_; }
+
+  // An object of more than kMaxSmallSize bytes, or of an alignment above a page. Null when out of
+  // memory. `zeroed`: all bytes are zero.
+  void* AllocateLarge(size_t size, size_t alignment, bool zeroed);
+  // `object` has an entry of kLargeClass.
+  void FreeLarge(void* object);
+  // Makes a large object `size` (> kMaxSmallSize) bytes long, without copying: in place, or by
+  // moving its pages. Null: neither can be done, the object is as it was.
+  void* ResizeLarge(void* object, size_t size);
+  static size_t LargeSize(const void* object);
+
+  // One object of the class for a thread without a heap of its own.
+  void* AllocateDirect(SizeClass size_class);
+  void FreeDirect(void* object, SizeClass size_class);
+
+  // Gives free memory back to the system: free slots of whole pages and free runs. Returns bytes.
+  size_t Scavenge();
+  // Meshes all that can be meshed, then Scavenge(). Returns bytes.
+  size_t Compact();
+  // A pass of limited length, unless another one runs.
+  void CompactBriefly(uint64_t deadline_ns);
+
+  size_t large_count() const;
+  size_t large_bytes() const;
+
+  Arena& arena() { return arena_; }
+  Backing& backing() { return backing_; }
+  WriteBarrier& barrier() { return barrier_; }
+  MappingBudget& budget() { return budget_; }
+  Compactor& compactor() { return compactor_; }
+
+ private:
+  // The owner id of AllocateDirect(): attached for one call only.
+  static constexpr uint32_t kDirectOwner = 1;
+
+  Arena arena_;
+  Backing backing_;
+  WriteBarrier barrier_;
+  MappingBudget budget_;
+  Mesher mesher_;
+  SpanReleaser releaser_;
+  SizeClassHeap heaps_[kClassCount - 1];
+  Compactor compactor_;
+  std::atomic<size_t> large_count_{0};
+  std::atomic<size_t> large_bytes_{0};
+};
+
+}  // namespace mesh

@@ -1,0 +1,276 @@
+// See size_class_heap.h.
+#include "src/global/size_class_heap.h"
+
+#include "src/base/check.h"
+#include "src/os/memory.h"
+
+namespace mesh {
+
+void SizeClassHeap::Init(SizeClass size_class, Arena* arena, Backing* backing,
+                         SpanReleaser* releaser) {
+  size_class_ = size_class;
+  slots_ = kSizeClasses[size_class].slots;
+  arena_ = arena;
+  backing_ = backing;
+  releaser_ = releaser;
+}
+
+void SizeClassHeap::RemoveFromListLocked(MiniHeap* leader) {
+  switch (leader->place_) {
+    case SpanPlace::kPartial:
+      partial_[leader->bin_].Remove(leader);
+      break;
+    case SpanPlace::kAttached:
+      attached_.Remove(leader);
+      break;
+    case SpanPlace::kNowhere:
+    case SpanPlace::kWithdrawn:
+      break;
+  }
+  leader->place_ = SpanPlace::kNowhere;
+}
+
+// Puts a leader that is in no list where its occupancy belongs; an empty one goes to the arena.
+void SizeClassHeap::InsertLocked(MiniHeap* leader) {
+  MESH_DCHECK(leader->is_leader() && leader->place_ == SpanPlace::kNowhere);
+  leader->owner_ = 0;
+  if (leader->in_use_ == 0) return ReleaseGroupLocked(leader);
+  if (leader->in_use_ == slots_) return;
+  leader->place_ = SpanPlace::kPartial;
+  leader->bin_ = static_cast<uint8_t>(BinOf(leader->in_use_));
+  partial_[leader->bin_].PushFront(leader);
+}
+
+void SizeClassHeap::AttachToLocked(MiniHeap* leader, uint32_t owner) {
+  leader->place_ = SpanPlace::kAttached;
+  leader->owner_ = owner;
+  attached_.PushFront(leader);
+}
+
+MiniHeap* SizeClassHeap::AttachLocked(uint32_t owner) {
+  for (uint32_t bin = kBins; bin > 0; bin--) {
+    MiniHeap* leader = partial_[bin - 1].front();
+    if (leader == nullptr) continue;
+    RemoveFromListLocked(leader);
+    AttachToLocked(leader, owner);
+    return leader;
+  }
+  SpanId id = arena_->AllocateSpan(size_class_);
+  if (id == kNoSpan) return nullptr;
+  spans_started_++;
+  if (++spans_ > spans_peak_) spans_peak_ = spans_;
+  MiniHeap* fresh = MiniHeap::Start(id, size_class_);
+  AttachToLocked(fresh, owner);
+  return fresh;
+}
+
+uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, Random& random, bool shuffle, void** out,
+                                        uint32_t wanted) {
+  uint8_t slots[Bitmap::kBits];
+  uint32_t count = 0;
+  Bitmap free = Bitmap::FirstBits(slots_).Without(span->GroupOccupancy());
+  free.ForEachSet([&](SlotIndex slot) { slots[count++] = static_cast<uint8_t>(slot); });
+  uint32_t taken = wanted < count ? wanted : count;
+  size_t size = kSizeClasses[size_class_].size;
+  auto* base = reinterpret_cast<char*>(span->address());
+  for (uint32_t i = 0; i < taken; i++) {
+    uint32_t at = shuffle ? i + random.Below(count - i) : i;
+    uint8_t slot = slots[at];
+    slots[at] = slots[i];
+    span->TakeSlot(slot);
+    out[i] = base + slot * size;
+  }
+  return taken;
+}
+
+uint32_t SizeClassHeap::Refill(uint32_t owner, SpanId* attached, Random& random, bool shuffle,
+                               void** out, uint32_t wanted) {
+  MutexLock lock(lock_);
+  changed_ = true;
+  uint32_t taken = 0;
+  while (taken < wanted) {
+    MiniHeap* span = *attached == kNoSpan ? nullptr : MiniHeap::Of(*attached);
+    // The compactor may have pulled it away from us; then it has no owner, or another one.
+    if (span != nullptr && span->owner_ != owner) span = nullptr;
+    if (span == nullptr) {
+      span = AttachLocked(owner);
+      *attached = span == nullptr ? kNoSpan : span->id();
+      if (span == nullptr) break;
+    }
+    taken += TakeSlotsLocked(span, random, shuffle, out + taken, wanted - taken);
+    if (span->in_use_ < slots_) continue;
+    RemoveFromListLocked(span);
+    InsertLocked(span);
+    *attached = kNoSpan;
+  }
+  in_use_ += taken;
+  return taken;
+}
+
+// Makes a member without objects private memory of the arena again. False: the kernel refuses.
+bool SizeClassHeap::ReleaseMemberLocked(MiniHeap* member) {
+  MiniHeap* leader = member->leader();
+  member->Leave();
+  if (releaser_->Release(member)) {
+    members_--;
+    spans_--;
+    return true;
+  }
+  leader->Adopt(member);
+  return false;
+}
+
+// All objects of the group are gone. What the kernel refuses stays, as an empty span to draw from.
+void SizeClassHeap::ReleaseGroupLocked(MiniHeap* leader) {
+  bool released = true;
+  leader->ForEachMember([&](MiniHeap* member) {
+    if (member != leader && !ReleaseMemberLocked(member)) released = false;
+  });
+  SpanMemory memory = leader->memory();
+  BackingPage backing = leader->backing();
+  if (released && releaser_->Release(leader)) {
+    spans_--;
+    if (memory == SpanMemory::kShared) backing_->Free(backing, kSizeClasses[size_class_].span_pages);
+    return;
+  }
+  leader->place_ = SpanPlace::kPartial;
+  leader->bin_ = 0;
+  partial_[0].PushFront(leader);
+}
+
+// `span` of `leader`'s group has one object less: lists and memory follow.
+void SizeClassHeap::AfterFreeLocked(MiniHeap* span, MiniHeap* leader) {
+  // Refused by the kernel, an emptied member stays until the group goes.
+  if (span != leader && span->occupancy_.IsEmpty()) ReleaseMemberLocked(span);
+  if (leader->place_ == SpanPlace::kAttached || leader->place_ == SpanPlace::kWithdrawn) return;
+  if (leader->place_ == SpanPlace::kPartial && leader->in_use_ > 0 &&
+      leader->bin_ == BinOf(leader->in_use_)) {
+    return;
+  }
+  RemoveFromListLocked(leader);
+  InsertLocked(leader);
+}
+
+void SizeClassHeap::FreeOneLocked(void* object, bool lenient) {
+  uintptr_t address = reinterpret_cast<uintptr_t>(object);
+  PageEntry entry = PageMap::Find(address);
+  if (entry.size_class() != size_class_) {
+    if (lenient) return;
+    FatalAt("free of a pointer that is not in use", object);
+  }
+  MiniHeap* span = MiniHeap::Of(PageMap::SpanOf(address, entry));
+  size_t offset = address - span->address();
+  SlotIndex slot = SlotAt(size_class_, offset);
+  if (slot * size_t{kSizeClasses[size_class_].size} != offset) {
+    FatalAt("free of a pointer into the middle of an object", object);
+  }
+  MiniHeap* leader = span->leader();
+  if (!span->FreeSlot(slot)) {
+    if (lenient) return;
+    FatalAt("double free", object);
+  }
+  in_use_--;
+  AfterFreeLocked(span, leader);
+}
+
+void SizeClassHeap::Detach(uint32_t owner, SpanId attached) {
+  if (attached == kNoSpan) return;
+  MutexLock lock(lock_);
+  MiniHeap* span = MiniHeap::Of(attached);
+  if (span->owner_ != owner) return;
+  RemoveFromListLocked(span);
+  InsertLocked(span);
+}
+
+uint32_t SizeClassHeap::Withdraw(std::span<MiniHeap*> out, std::span<Bitmap> bits,
+                                 std::span<uint16_t> counts) {
+  MutexLock lock(lock_);
+  uint32_t count = 0;
+  auto take_from = [&](SpanList& list) {
+    for (MiniHeap* leader = list.front(); leader != nullptr && count < out.size();) {
+      MiniHeap* next = SpanList::Next(leader);
+      if (leader->in_use_ * 8 <= slots_ * 7) {
+        RemoveFromListLocked(leader);
+        leader->place_ = SpanPlace::kWithdrawn;
+        leader->owner_ = 0;
+        out[count] = leader;
+        bits[count] = leader->GroupOccupancy();
+        counts[count] = leader->in_use_;
+        count++;
+      }
+      leader = next;
+    }
+  };
+  for (SpanList& list : partial_) take_from(list);
+  take_from(attached_);
+  return count;
+}
+
+void SizeClassHeap::RestoreLocked(MiniHeap* leader) {
+  if (leader->place_ != SpanPlace::kWithdrawn) return;
+  leader->place_ = SpanPlace::kNowhere;
+  InsertLocked(leader);
+}
+
+void SizeClassHeap::Restore(std::span<MiniHeap* const> leaders) {
+  MutexLock lock(lock_);
+  for (MiniHeap* leader : leaders) RestoreLocked(leader);
+}
+
+bool SizeClassHeap::TakeChanged() {
+  MutexLock lock(lock_);
+  bool changed = changed_;
+  changed_ = false;
+  return changed;
+}
+
+void SizeClassHeap::NoteChanged() {
+  MutexLock lock(lock_);
+  changed_ = true;
+}
+
+size_t SizeClassHeap::ReleaseFreeSlots() {
+  const SizeClassInfo& info = kSizeClasses[size_class_];
+  if (info.meshable || info.size % kPageSize != 0) return 0;
+  size_t released = 0;
+  MutexLock lock(lock_);
+  for (SpanList& list : partial_) {
+    for (MiniHeap* span = list.front(); span != nullptr; span = SpanList::Next(span)) {
+      Bitmap::FirstBits(slots_).Without(span->occupancy()).ForEachSet([&](SlotIndex slot) {
+        uintptr_t address = span->address() + size_t{slot} * info.size;
+        if (os::ReleasePages(address, info.size).ok()) released += info.size;
+      });
+    }
+  }
+  return released;
+}
+
+SizeClassStatistics SizeClassHeap::statistics() {
+  MutexLock lock(lock_);
+  SizeClassStatistics result;
+  result.attached = attached_.size();
+  for (const SpanList& list : partial_) result.partial += list.size();
+  result.spans = spans_;
+  result.meshed = members_;
+  result.in_use = in_use_;
+  result.spans_started = spans_started_;
+  result.spans_peak = spans_peak_;
+  return result;
+}
+
+void SizeClassHeap::CheckInvariants() {
+  MutexLock lock(lock_);
+  for (uint32_t bin = 0; bin < kBins; bin++) {
+    for (MiniHeap* span = partial_[bin].front(); span != nullptr; span = SpanList::Next(span)) {
+      span->CheckInvariants();
+      MESH_CHECK(span->place_ == SpanPlace::kPartial && span->bin_ == bin);
+      MESH_CHECK(BinOf(span->in_use_) == bin && !span->is_full());
+    }
+  }
+  for (MiniHeap* span = attached_.front(); span != nullptr; span = SpanList::Next(span)) {
+    span->CheckInvariants();
+    MESH_CHECK(span->place_ == SpanPlace::kAttached);
+  }
+}
+
+}  // namespace mesh

@@ -1,0 +1,152 @@
+// SizeClassHeap: all spans of one size class, and the one lock that guards them.
+//
+//   partial_[7]  fullest   <- refills take from here first, so that sparse spans drain
+//   ...
+//   partial_[0]  sparsest
+//   attached_    each drawn from by one thread;  full spans are in no list
+//
+// Room: global; above meshing. Locks: kSizeClass; takes kArena and kBacking under it. System calls
+// happen under it when spans come and go.
+//
+// [SH1] A leader with place kPartial is in the bin of its occupancy; kAttached ones are in attached_.
+// [SH2] A span without objects goes back to the arena at once, unless it is attached or withdrawn.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "src/arena/arena.h"
+#include "src/base/mutex.h"
+#include "src/base/random.h"
+#include "src/meshing/backing.h"
+#include "src/meshing/mesher.h"
+#include "src/meshing/span_releaser.h"
+#include "src/miniheap/mini_heap.h"
+
+namespace mesh {
+
+struct SizeClassStatistics {
+  uint32_t attached = 0;
+  uint32_t partial = 0;
+  uint64_t spans = 0;   // virtual
+  uint64_t meshed = 0;  // of these, whose physical span another one pays for
+  uint64_t in_use = 0;  // slots set
+  uint64_t spans_started = 0;  // since the program began
+  uint64_t spans_peak = 0;     // most at one time
+};
+
+class SizeClassHeap {
+ public:
+  constexpr SizeClassHeap() = default;
+
+  // Before first use. `releaser` and `arena` outlive this heap.
+  void Init(SizeClass size_class, Arena* arena, Backing* backing, SpanReleaser* releaser);
+
+  // Takes up to `wanted` free slots, in random order when `shuffle`, for thread heap `owner`.
+  // `attached` is the span that the owner draws from, kNoSpan at first; updated.
+  // Returns: slots written to `out`; 0 when out of memory.
+  uint32_t Refill(uint32_t owner, SpanId* attached, Random& random, bool shuffle, void** out,
+                  uint32_t wanted);
+
+  // Frees `count` objects of this class. Ends the program on a pointer that is no object (any more).
+  // `forget` is called before the lock is let go: a fork must not find the objects with the caller
+  // and in here. With `lenient`, what is no object is passed over: a fork's child cleans up after
+  // threads that were caught in the middle of something.
+  template <typename Forget>
+  void Release(void* const* objects, uint32_t count, Forget forget, bool lenient = false) {
+    MutexLock lock(lock_);
+    changed_ = true;
+    for (uint32_t i = 0; i < count; i++) FreeOneLocked(objects[i], lenient);
+    forget();
+  }
+
+  // The owner draws from `attached` no longer.
+  void Detach(uint32_t owner, SpanId attached);
+
+  // Compaction, step 1: takes up to out.size() leaders out of the lists, sparsest first; those that
+  // are fuller than 7/8 stay. Their slots are handed out by nobody until Restore().
+  // Copies their bits and counts as they are now; bits can only be cleared meanwhile.
+  uint32_t Withdraw(std::span<MiniHeap*> out, std::span<Bitmap> bits, std::span<uint16_t> counts);
+  // Step 2: runs a batch under this class's lock. `add` gets the mesher and adds groups.
+  template <typename Add>
+  MeshResult MeshBatch(Mesher& mesher, Add add) {
+    MutexLock lock(lock_);
+    add(mesher);
+    MeshResult result = mesher.Run();
+    mesher.ForEachTouched([&](MiniHeap* span) { RestoreLocked(span->leader()); });
+    members_ += result.spans_freed;
+    return result;
+  }
+  // Step 3: puts what is still withdrawn back into the lists.
+  void Restore(std::span<MiniHeap* const> leaders);
+
+  // Something was freed or taken since the last call: compaction may find something new.
+  bool TakeChanged();
+  void NoteChanged();
+
+  // fork(2), prepare, lock held: dissolves the group that `leader` leads (kShared) into spans of
+  // their own that no longer follow each other's stores. `split(MiniHeap*)` makes one member's memory
+  // private and says so by SetMemory(); when it refuses, the member stays shared.
+  // Returns: members that stayed shared.
+  template <typename Split>
+  uint32_t DissolveLocked(MiniHeap* leader, Split split) REQUIRES(lock_) {
+    uint32_t refused = 0;
+    SpanPlace place = leader->place();
+    RemoveFromListLocked(leader);
+    while (!leader->is_alone()) {
+      MiniHeap* member = MiniHeap::Of(leader->next_member_);
+      member->Leave();
+      members_--;
+      refused += split(member) ? 0 : 1;
+      InsertLocked(member);
+    }
+    refused += split(leader) ? 0 : 1;
+    if (place == SpanPlace::kAttached) {
+      AttachToLocked(leader, leader->owner_);
+    } else {
+      InsertLocked(leader);
+    }
+    return refused;
+  }
+
+  // Releases the whole pages inside free slots of spans that are never meshed. Returns bytes.
+  size_t ReleaseFreeSlots();
+
+  SizeClassStatistics statistics();
+  void CheckInvariants();
+  Mutex& lock() { return lock_; }
+  SizeClass size_class() const { return size_class_; }
+
+ private:
+  static constexpr uint32_t kBins = 8;
+
+  uint32_t BinOf(uint32_t in_use) const { return in_use * kBins / slots_; }
+  MiniHeap* AttachLocked(uint32_t owner) REQUIRES(lock_);
+  void AttachToLocked(MiniHeap* leader, uint32_t owner) REQUIRES(lock_);
+  uint32_t TakeSlotsLocked(MiniHeap* span, Random& random, bool shuffle, void** out,
+                           uint32_t wanted) REQUIRES(lock_);
+  void RemoveFromListLocked(MiniHeap* leader) REQUIRES(lock_);
+  void InsertLocked(MiniHeap* leader) REQUIRES(lock_);
+  void RestoreLocked(MiniHeap* leader) REQUIRES(lock_);
+  void FreeOneLocked(void* object, bool lenient) REQUIRES(lock_);
+  void AfterFreeLocked(MiniHeap* span, MiniHeap* leader) REQUIRES(lock_);
+  bool ReleaseMemberLocked(MiniHeap* member) REQUIRES(lock_);
+  void ReleaseGroupLocked(MiniHeap* leader) REQUIRES(lock_);
+
+  Mutex lock_{LockRank::kSizeClass};
+  SizeClass size_class_ = kNoClass;
+  uint32_t slots_ = 1;
+  Arena* arena_ = nullptr;
+  Backing* backing_ = nullptr;
+  SpanReleaser* releaser_ = nullptr;
+  SpanList partial_[kBins] GUARDED_BY(lock_);
+  SpanList attached_ GUARDED_BY(lock_);
+  uint64_t spans_ GUARDED_BY(lock_) = 0;  // virtual spans of this class
+  uint64_t spans_started_ GUARDED_BY(lock_) = 0;
+  uint64_t spans_peak_ GUARDED_BY(lock_) = 0;
+  uint64_t in_use_ GUARDED_BY(lock_) = 0;  // slots set, in all
+  uint64_t members_ GUARDED_BY(lock_) = 0;  // spans that a group's leader shares its memory with
+  bool changed_ GUARDED_BY(lock_) = false;
+};
+
+}  // namespace mesh

@@ -1,0 +1,94 @@
+// See thread_local_heap.h.
+#include "src/local/thread_local_heap.h"
+
+#include <cstring>
+#include <new>
+
+namespace mesh {
+namespace {
+
+// Bytes of free slots that a thread may hold of a class, and the bounds of their number.
+constexpr size_t kVectorBytes = 16 * kKiB;
+constexpr uint32_t kMaxVectorSlots = 128;
+constexpr uint32_t kMinVectorSlots = 2;
+
+constexpr uint32_t VectorLimit(SizeClass size_class) {
+  size_t slots = kVectorBytes / kSizeClasses[size_class].size;
+  if (slots > kMaxVectorSlots) return kMaxVectorSlots;
+  return slots < kMinVectorSlots ? kMinVectorSlots : static_cast<uint32_t>(slots);
+}
+
+constexpr size_t TotalSlots() {
+  size_t total = 0;
+  for (SizeClass c = 1; c < kClassCount; c++) total += VectorLimit(c);
+  return total;
+}
+
+}  // namespace
+
+size_t ThreadLocalHeap::Footprint() {
+  return RoundUp(sizeof(ThreadLocalHeap), 64) + TotalSlots() * sizeof(void*);
+}
+
+ThreadLocalHeap* ThreadLocalHeap::Create(void* memory, uint32_t id) {
+  auto* heap = new (memory) ThreadLocalHeap();
+  heap->id_ = id;
+  return heap;
+}
+
+void ThreadLocalHeap::Start(GlobalHeap* global, uint64_t seed, bool shuffle) {
+  global_ = global;
+  random_.Seed(seed);
+  auto* slots = reinterpret_cast<void**>(reinterpret_cast<char*>(this) +
+                                         RoundUp(sizeof(ThreadLocalHeap), 64));
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    vectors_[c].Init(slots, VectorLimit(c), shuffle);
+    slots += VectorLimit(c);
+  }
+}
+
+void* ThreadLocalHeap::Refill(SizeClass size_class) {
+  ShuffleVector& vector = vectors_[size_class];
+  uint32_t wanted = vector.capacity() / 2;
+  if (wanted == 0) wanted = 1;
+  vector.Grow();
+  uint32_t got = global_->size_class_heap(size_class)
+                     .Refill(id_, &attached_[size_class], random_, vector.shuffle(),
+                             vector.slots(), wanted);
+  if (got == 0) return nullptr;
+  vector.set_size(got);
+  return vector.Pop();
+}
+
+void ThreadLocalHeap::FreeSlow(void* object, SizeClass size_class) {
+  ShuffleVector& vector = vectors_[size_class];
+  uint32_t size = vector.size();
+  uint32_t sent = (size + 1) / 2;
+  global_->size_class_heap(size_class).Release(vector.slots() + size - sent, sent, [&] {
+    vector.set_size(size - sent);
+  });
+  vector.Grow();
+  vector.Push(object, random_);
+}
+
+void ThreadLocalHeap::Flush(bool lenient) {
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    ShuffleVector& vector = vectors_[c];
+    SizeClassHeap& heap = global_->size_class_heap(c);
+    if (vector.size() > 0) {
+      heap.Release(vector.slots(), vector.size(), [&] { vector.set_size(0); }, lenient);
+    }
+    heap.Detach(id_, attached_[c]);
+    attached_[c] = kNoSpan;
+  }
+}
+
+size_t ThreadLocalHeap::cached_bytes() const {
+  size_t bytes = 0;
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    bytes += size_t{vectors_[c].size()} * kSizeClasses[c].size;
+  }
+  return bytes;
+}
+
+}  // namespace mesh

@@ -1,0 +1,56 @@
+// See thread_registry.h.
+#include "src/local/thread_registry.h"
+
+#include "src/arena/metadata.h"
+
+namespace mesh {
+
+ThreadLocalHeap* ThreadRegistry::Acquire(GlobalHeap* global, uint64_t seed, bool shuffle) {
+  MutexLock lock(lock_);
+  ThreadLocalHeap* heap = idle_.PopFront();
+  if (heap == nullptr) {
+    void* memory = AllocateMetadata(ThreadLocalHeap::Footprint());
+    if (memory == nullptr) return nullptr;
+    heap = ThreadLocalHeap::Create(memory, next_id_++);
+  }
+  heap->Start(global, seed, shuffle);
+  active_.PushFront(heap);
+  return heap;
+}
+
+void ThreadRegistry::Retire(ThreadLocalHeap* heap) {
+  heap->Flush(false);
+  MutexLock lock(lock_);
+  active_.Remove(heap);
+  idle_.PushFront(heap);
+}
+
+void ThreadRegistry::ReclaimAfterFork(ThreadLocalHeap* mine) {
+  MutexLock lock(lock_);
+  IntrusiveList<ThreadLocalHeap> kept;
+  while (ThreadLocalHeap* heap = active_.PopFront()) {
+    if (heap == mine) {
+      kept.PushFront(heap);
+    } else {
+      heap->Flush(true);
+      idle_.PushFront(heap);
+    }
+  }
+  active_ = kept;
+}
+
+size_t ThreadRegistry::cached_bytes() {
+  MutexLock lock(lock_);
+  size_t bytes = 0;
+  for (ThreadLocalHeap* heap = active_.front(); heap != nullptr; heap = heap->next) {
+    bytes += heap->cached_bytes();
+  }
+  return bytes;
+}
+
+size_t ThreadRegistry::thread_count() {
+  MutexLock lock(lock_);
+  return active_.size();
+}
+
+}  // namespace mesh

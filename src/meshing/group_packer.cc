@@ -1,0 +1,82 @@
+// See group_packer.h.
+#include "src/meshing/group_packer.h"
+
+#include "src/base/check.h"
+
+namespace mesh {
+namespace {
+
+// Counting sort of span indices by bits set, most first.
+void SortFullestFirst(std::span<const uint16_t> counts, std::span<uint32_t> order) {
+  uint32_t starts[Bitmap::kBits + 2] = {};
+  for (uint16_t count : counts) starts[Bitmap::kBits - count + 1]++;
+  for (uint32_t i = 1; i < Bitmap::kBits + 2; i++) starts[i] += starts[i - 1];
+  for (uint32_t i = 0; i < counts.size(); i++) order[starts[Bitmap::kBits - counts[i]]++] = i;
+}
+
+class Packer {
+ public:
+  Packer(const PackLimits& limits, PackerArrays arrays) : limits_(limits), arrays_(arrays) {}
+
+  uint32_t groups() const { return groups_; }
+
+  void Place(uint32_t span, const Bitmap& bits, uint32_t count, uint64_t tests) {
+    uint32_t group = Find(bits, count, tests);
+    if (group == kUnmeshed) {
+      group = groups_++;
+      arrays_.group_bits[group] = Bitmap();
+      arrays_.group_count[group] = 0;
+      arrays_.members[group] = 0;
+    }
+    arrays_.group[span] = group;
+    arrays_.group_bits[group] |= bits;
+    arrays_.group_count[group] += count;
+    arrays_.members[group]++;
+    while (first_open_ < groups_ && IsClosed(first_open_)) first_open_++;
+  }
+
+ private:
+  bool IsClosed(uint32_t group) const {
+    return arrays_.group_count[group] >= limits_.slots ||
+           arrays_.members[group] >= limits_.max_members;
+  }
+
+  bool Fits(uint32_t group, const Bitmap& bits, uint32_t count) const {
+    return arrays_.group_count[group] + count <= limits_.slots &&
+           arrays_.members[group] < limits_.max_members &&
+           !arrays_.group_bits[group].Overlaps(bits);
+  }
+
+  // The first group that fits, of the `tests` newest: those have the most room.
+  uint32_t Find(const Bitmap& bits, uint32_t count, uint64_t tests) {
+    uint32_t open = groups_ - first_open_;
+    if (open == 0) return kUnmeshed;
+    uint32_t first = tests >= open ? first_open_ : groups_ - static_cast<uint32_t>(tests);
+    for (uint32_t group = first; group < groups_; group++) {
+      if (Fits(group, bits, count)) return group;
+    }
+    return kUnmeshed;
+  }
+
+  const PackLimits& limits_;
+  PackerArrays arrays_;
+  uint32_t groups_ = 0;
+  uint32_t first_open_ = 0;  // every group before it is closed
+};
+
+}  // namespace
+
+uint32_t PackGroups(std::span<const Bitmap> spans, std::span<const uint16_t> counts,
+                    const PackLimits& limits, PackerArrays arrays) {
+  if (spans.empty()) return 0;
+  SortFullestFirst(counts, arrays.order);
+  uint64_t tests = limits.max_tests / spans.size();
+  Packer packer(limits, arrays);
+  for (uint32_t i = 0; i < spans.size(); i++) {
+    uint32_t span = arrays.order[i];
+    packer.Place(span, spans[span], counts[span], tests > 0 ? tests : 1);
+  }
+  return packer.groups();
+}
+
+}  // namespace mesh

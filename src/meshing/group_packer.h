@@ -1,0 +1,40 @@
+// GroupPacker: groups of more than two, by first fit decreasing.
+//
+// Spans are taken fullest first, and each joins the first open group that none of its slots is set
+// in, or opens a group of its own. Finding the fewest groups is minimum clique cover, NP-hard
+// (PLDI'19 s.5.1); at low occupancy groups reach far below what pairs can (docs/design.md, "What to
+// mesh"). The number of tests is bounded: where all groups cannot be tried, the newest are,
+// which have the most room.
+// Room: meshing; above base. Thread rule: works on the caller's arrays; allocates nothing.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "src/base/bitmap.h"
+#include "src/meshing/split_mesher.h"
+
+namespace mesh {
+
+// Scratch and result of one packing; each array has one element a span.
+struct PackerArrays {
+  std::span<uint32_t> order;        // scratch: spans, fullest first
+  std::span<uint32_t> group;        // out: the group of a span, or kUnmeshed when it is alone
+  std::span<Bitmap> group_bits;     // out: the bits of each group
+  std::span<uint32_t> group_count;  // out: the bits set in each group
+  std::span<uint32_t> members;      // out: the spans in each group
+};
+
+struct PackLimits {
+  SlotIndex slots = 0;          // slots of a span
+  uint32_t max_members = 0;     // spans that a group may have
+  uint64_t max_tests = 0;       // bitmap tests in all
+};
+
+// Packs `spans`, whose bit counts are `counts`.
+// Returns: groups, those of a single span included; spans.size() minus it is the spans freed.
+// Cost:    limits.max_tests bitmap tests at most, and one pass to sort.
+uint32_t PackGroups(std::span<const Bitmap> spans, std::span<const uint16_t> counts,
+                    const PackLimits& limits, PackerArrays arrays);
+
+}  // namespace mesh

@@ -1,0 +1,46 @@
+// MappingBudget: how many more mappings meshing may make.
+//
+// An alias costs up to two mappings (it splits its neighbours), and the kernel gives a process
+// vm.max_map_count of them, for the program's own needs too. The count kept here is an upper bound;
+// Refresh() replaces it by the kernel's own count when it comes near the limit.
+// Room: meshing; above os. Thread rule: one thread at a time, that which holds kMesh, but Give().
+//
+// [MB1] Meshing never brings the process above 3/4 of max_map_count.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace mesh {
+
+class MappingBudget {
+ public:
+  // Mappings that one more alias over private memory may cost: itself and the cut-off neighbour.
+  static constexpr int64_t kPerAlias = 2;
+
+  constexpr MappingBudget() = default;
+
+  // Called at the start of a pass: asks the kernel when there is no count yet, or when the bound has
+  // come so near to the limit that the true count matters.
+  void Refresh();
+  // Takes `count` mappings out of the budget. False when that many are not left.
+  bool Take(int64_t count);
+  // Gives mappings back: memory that was an alias is private again.
+  void Give(int64_t count);
+
+  int64_t used() const;  // upper bound of the process's mappings
+  int64_t limit() const { return limit_; }
+  // A Take() was refused since the last Refresh(): the limit is what holds compaction back.
+  bool is_exhausted() const { return exhausted_; }
+
+ private:
+  // vm.max_map_count where /proc does not say: the kernel's default.
+  static constexpr int64_t kDefaultMaxMapCount = 65530;
+
+  int64_t limit_ = 0;
+  std::atomic<int64_t> used_{0};
+  int64_t counted_ = 0;  // used_ at the last count
+  bool exhausted_ = false;
+};
+
+}  // namespace mesh

@@ -1,0 +1,139 @@
+// See mesher.h.
+#include "src/meshing/mesher.h"
+
+#include <cstring>
+
+#include "src/base/check.h"
+#include "src/os/memory.h"
+
+namespace mesh {
+
+MiniHeap* Mesher::ChooseKeeper(std::span<MiniHeap* const> leaders) {
+  // A group that is in the backing already stays where it is: the fullest, so that least is copied.
+  MiniHeap* keeper = nullptr;
+  for (MiniHeap* leader : leaders) {
+    if (leader->memory() != SpanMemory::kShared) continue;
+    if (keeper == nullptr || leader->in_use() > keeper->in_use()) keeper = leader;
+  }
+  return keeper;
+}
+
+bool Mesher::Add(std::span<MiniHeap* const> leaders) {
+  MiniHeap* keeper = ChooseKeeper(leaders);
+  uint32_t needed = 0;
+  int64_t mappings = 0;
+  for (MiniHeap* leader : leaders) {
+    if (leader == keeper) continue;
+    leader->ForEachMember([&](MiniHeap*) { needed++; });
+    if (leader->memory() == SpanMemory::kPrivate) mappings += MappingBudget::kPerAlias;
+  }
+  if (move_count_ + needed > kMaxMoves || !budget_.Take(mappings)) return false;
+  Group& group = groups_[group_count_];
+  group.pages = leaders[0]->info().span_pages;
+  group.leader = keeper;
+  group.is_new = keeper == nullptr;
+  group.to = group.is_new ? backing_.Allocate(group.pages) : keeper->backing();
+  if (group.to == kNoBackingPage) {
+    budget_.Give(mappings);
+    return false;
+  }
+  for (MiniHeap* leader : leaders) {
+    if (leader == keeper) continue;
+    leader->ForEachMember([&](MiniHeap* member) {
+      ranges_[move_count_] = {member->address(), member->length()};
+      moves_[move_count_++] = {member, group_count_, false};
+    });
+  }
+  group_count_++;
+  return true;
+}
+
+void Mesher::Copy(const Move& move) {
+  const MiniHeap* span = move.span;
+  size_t size = span->info().size;
+  auto* from = reinterpret_cast<const char*>(span->address());
+  auto* to = reinterpret_cast<char*>(backing_.AddressOf(groups_[move.group].to));
+  span->occupancy().ForEachSet(
+      [&](SlotIndex slot) { memcpy(to + slot * size, from + slot * size, size); });
+}
+
+bool Mesher::Alias(const Move& move) {
+  const Group& group = groups_[move.group];
+  return os::Alias(backing_.AddressOf(group.to), move.span->length(), move.span->address()).ok();
+}
+
+// The span shows the backing now: moves it from its old group into the one that is there.
+// Returns by how many more spans somebody else's physical span is shared.
+int32_t Mesher::Settle(const Move& move) {
+  Group& group = groups_[move.group];
+  MiniHeap* span = move.span;
+  SpanMemory old_memory = span->memory();
+  BackingPage old_backing = span->backing();
+  int32_t gained = span->is_alone() ? 0 : -1;
+  MiniHeap* left = span->Leave();
+  if (old_memory == SpanMemory::kShared && left == nullptr) backing_.Free(old_backing, group.pages);
+  if (old_memory == SpanMemory::kFrozen) backing_.DropFrozen(old_backing);
+  span->SetMemory(SpanMemory::kShared, group.to);
+  if (group.leader == nullptr) {
+    group.leader = span;
+    return gained;
+  }
+  group.leader->Adopt(span);
+  return gained + 1;
+}
+
+MeshResult Mesher::Run() {
+  MeshResult result;
+  touched_ = move_count_;
+  if (move_count_ == 0) return result;
+  result.barrier_failed = !barrier_.Begin({ranges_, move_count_});
+  if (!result.barrier_failed) {
+    for (uint32_t i = 0; i < move_count_; i++) Copy(moves_[i]);
+    for (uint32_t i = 0; i < move_count_; i++) {
+      if (!Alias(moves_[i])) {
+        result.moves_failed++;
+        continue;
+      }
+      barrier_.MarkRemapped(i);
+      moves_[i].done = true;
+    }
+    barrier_.Finish();
+  }
+  // Bookkeeping comes after the barrier: writers have waited long enough.
+  int32_t gained = 0;
+  for (uint32_t i = 0; i < move_count_; i++) {
+    if (moves_[i].done) {
+      gained += Settle(moves_[i]);
+    } else if (moves_[i].span->memory() == SpanMemory::kPrivate) {
+      budget_.Give(MappingBudget::kPerAlias);
+    }
+  }
+  DropWindow();
+  ReleaseUnused();
+  if (gained > 0) result.spans_freed = static_cast<uint32_t>(gained);
+  move_count_ = 0;
+  group_count_ = 0;
+  return result;
+}
+
+// Pages that were taken for a group none of whose spans could be moved.
+void Mesher::ReleaseUnused() {
+  for (uint32_t i = 0; i < group_count_; i++) {
+    if (groups_[i].is_new && groups_[i].leader == nullptr) {
+      backing_.Free(groups_[i].to, groups_[i].pages);
+    }
+  }
+}
+
+// The window has served its turn; without this RSS counts its view of the pages as well.
+void Mesher::DropWindow() {
+  BackingPage first = kNoBackingPage;
+  BackingPage last = 0;
+  for (uint32_t i = 0; i < group_count_; i++) {
+    if (groups_[i].to < first) first = groups_[i].to;
+    if (groups_[i].to + groups_[i].pages - 1 > last) last = groups_[i].to + groups_[i].pages - 1;
+  }
+  if (first <= last) backing_.DropWindow(first, last);
+}
+
+}  // namespace mesh

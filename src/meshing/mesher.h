@@ -1,0 +1,93 @@
+// Mesher: the mesh operation. Moves the objects of several spans into one physical span, and points
+// the virtual spans at it, with undo at every step.
+//
+//   before   A [a . . a]   B [. b . .]   C [. . c .]      three physical spans
+//   after    A, B, C -> backing [a b c a]                 one; no pointer has changed
+//
+// A batch: Add() plans the moves of one group each, Run() carries out all of them under one write
+// barrier: protect, copy, alias, wake.
+// Room: meshing; above miniheap, os. Locks: the size class's lock of all spans is held, and kMesh;
+// takes kBacking. Allocates nothing. Other threads may read and write the objects all the while:
+// writers to a span that moves wait in the barrier.
+// Source: PLDI'19 s.4.5; groups, private memory and the barrier's tiers: docs/design.md.
+//
+// [ME1] A move that fails leaves its span as it was: same memory, writable, in its old group.
+// [ME2] No store to a live object is lost or fails.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "src/meshing/backing.h"
+#include "src/meshing/barrier.h"
+#include "src/meshing/mapping_budget.h"
+#include "src/miniheap/mini_heap.h"
+
+namespace mesh {
+
+struct MeshResult {
+  uint32_t spans_freed = 0;     // physical spans not needed any more: members more than before
+  uint32_t moves_failed = 0;    // spans that the kernel refused to alias
+  bool barrier_failed = false;  // nothing was done: no barrier could be raised
+};
+
+class Mesher {
+ public:
+  Mesher(Backing& backing, WriteBarrier& barrier, MappingBudget& budget)
+      : backing_(backing), barrier_(barrier), budget_(budget) {}
+  Mesher(const Mesher&) = delete;
+  Mesher& operator=(const Mesher&) = delete;
+
+  // Virtual spans that one batch moves at most.
+  static constexpr uint32_t kMaxMoves = 128;
+
+  // Plans to mesh the groups led by `leaders` (at least two, of one size class, no slot set in two of
+  // them, all withdrawn) into one. False when the batch has no room for it, or memory or mappings
+  // are not to be had; then nothing is planned.
+  bool Add(std::span<MiniHeap* const> leaders);
+
+  // Carries out what is planned, and forgets it. Afterwards every span that was part of it is in
+  // exactly one group, whose leader is withdrawn: ForEachTouched() visits them.
+  // Cost: two system calls a moved span, and copying its live objects.
+  MeshResult Run();
+
+  // Calls visit(MiniHeap*) for every span that the last Run() was to move.
+  template <typename Visit>
+  void ForEachTouched(Visit visit) {
+    for (uint32_t i = 0; i < touched_; i++) visit(moves_[i].span);
+  }
+
+  bool is_empty() const { return move_count_ == 0; }
+
+ private:
+  struct Move {
+    MiniHeap* span;
+    uint32_t group;
+    bool done;
+  };
+  struct Group {
+    BackingPage to;
+    PageCount pages;
+    MiniHeap* leader;  // of what is at `to` already; null while nothing is
+    bool is_new;
+  };
+
+  static MiniHeap* ChooseKeeper(std::span<MiniHeap* const> leaders);
+  void Copy(const Move& move);
+  bool Alias(const Move& move);
+  int32_t Settle(const Move& move);
+  void ReleaseUnused();
+  void DropWindow();
+
+  Backing& backing_;
+  WriteBarrier& barrier_;
+  MappingBudget& budget_;
+  Move moves_[kMaxMoves];
+  Range ranges_[kMaxMoves];
+  Group groups_[kMaxMoves];
+  uint32_t move_count_ = 0;
+  uint32_t group_count_ = 0;
+  uint32_t touched_ = 0;
+};
+
+}  // namespace mesh

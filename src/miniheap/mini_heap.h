@@ -1,0 +1,158 @@
+// MiniHeap: the metadata of one virtual span of a size class.
+//
+// It lies in the SpanRecord of its span's first page, so a span's id finds it by arithmetic, and it
+// is one cache line. Several virtual spans whose objects do not overlap may share one physical span:
+// a mesh group. Every object is used through one address only, so each member keeps the bits of its
+// own addresses:
+//
+//   leader   occupancy 1..1....  |
+//   member   occupancy .1......  | one physical span, in_use = 4 at the leader
+//   member   occupancy ......1.  |
+//
+// New objects of a group are handed out at the leader's addresses.
+// Room: miniheap; above arena. Thread rule: everything under the lock of its size class.
+//
+// [MH1] A set bit means: the slot holds an object, or waits in some thread's shuffle vector.
+// [MH2] The bitmaps of a mesh group's members are disjoint.
+// [MH3] A leader's in_use is the number of bits set in its whole group; a member's is not used.
+// [MH4] Only a leader is in a list.
+// [MH5] All members of a group of two and more are kShared and name the same backing pages.
+#pragma once
+
+#include <cstdint>
+
+#include "src/arena/page_map.h"
+#include "src/base/bitmap.h"
+#include "src/base/check.h"
+#include "src/sizeclass/size_class.h"
+
+namespace mesh {
+
+// What lies behind a span's addresses.
+enum class SpanMemory : uint8_t {
+  kPrivate,  // private anonymous pages
+  kShared,   // pages of the backing, shared with the other members of its group
+  kFrozen,   // a private (copy-on-write) view of pages that a fork's child may still read
+};
+
+// Which list of its size class a leader is in.
+enum class SpanPlace : uint8_t {
+  kNowhere,    // full: nothing to hand out, found again when one of its objects is freed
+  kPartial,    // in an occupancy bin
+  kAttached,   // one thread draws its slots from it
+  kWithdrawn,  // the compactor looks at it; nobody else hands out its slots meanwhile
+};
+
+// Physical pages in the backing, by index; none for private memory.
+using BackingPage = uint32_t;
+inline constexpr BackingPage kNoBackingPage = UINT32_MAX;
+
+class MiniHeap {
+ public:
+  static MiniHeap* Of(SpanId id) { return PageMap::Record<MiniHeap>(id); }
+
+  // Starts the life of a span that the arena has just handed out: private, alone, empty.
+  static MiniHeap* Start(SpanId id, SizeClass size_class);
+
+  SpanId id() const { return id_; }
+  SizeClass size_class() const { return size_class_; }
+  const SizeClassInfo& info() const { return kSizeClasses[size_class_]; }
+  uintptr_t address() const { return PageMap::AddressOf(id_); }
+  size_t length() const { return size_t{info().span_pages} << kPageShift; }
+
+  // The bits of this span's own addresses; [MH1].
+  const Bitmap& occupancy() const { return occupancy_; }
+  // The bits of the whole group that this MiniHeap leads.
+  Bitmap GroupOccupancy() const;
+  // Set bits of the group that this MiniHeap leads; [MH3].
+  uint32_t in_use() const { return in_use_; }
+  bool is_full() const { return in_use_ == info().slots; }
+
+  bool is_leader() const { return leader_ == id_; }
+  MiniHeap* leader() { return Of(leader_); }
+  bool is_alone() const { return is_leader() && next_member_ == kNoSpan; }
+  // Calls visit(MiniHeap*) for the leader and each member. `visit` may take the member out.
+  template <typename Visit>
+  void ForEachMember(Visit visit) {
+    MESH_DCHECK(is_leader());
+    for (SpanId id = id_; id != kNoSpan;) {
+      MiniHeap* member = Of(id);
+      id = member->next_member_;
+      visit(member);
+    }
+  }
+
+  // Marks a free slot of the group as taken at this leader's address.
+  void TakeSlot(SlotIndex slot) {
+    MESH_DCHECK(is_leader() && !GroupOccupancy().IsSet(slot));
+    occupancy_.Set(slot);
+    in_use_++;
+  }
+
+  // Frees a slot of this member. Returns false when it was free already: a double free.
+  bool FreeSlot(SlotIndex slot) {
+    if (!occupancy_.IsSet(slot)) return false;
+    occupancy_.Clear(slot);
+    leader()->in_use_--;
+    return true;
+  }
+
+  // Makes `member`, alone or taken out of its group, a member of the group that this one leads.
+  void Adopt(MiniHeap* member);
+  // Takes a member out of its group; it is alone afterwards. When it was the leader, the next member
+  // leads. Returns the leader that is left, or null when nobody is.
+  MiniHeap* Leave();
+
+  SpanMemory memory() const { return memory_; }
+  BackingPage backing() const { return backing_; }
+  void SetMemory(SpanMemory memory, BackingPage backing) {
+    memory_ = memory;
+    backing_ = backing;
+  }
+
+  SpanPlace place() const { return place_; }
+  // The thread heap that draws from it while attached; kept by SizeClassHeap.
+  uint32_t owner() const { return owner_; }
+
+  // Ends the program when [MH2], [MH3] or [MH5] does not hold for the group that this one leads.
+  void CheckInvariants();
+
+ private:
+  friend class SpanList;
+  friend class SizeClassHeap;
+
+  Bitmap occupancy_;
+  SpanId next_;
+  SpanId previous_;
+  SpanId id_;
+  SpanId leader_;
+  SpanId next_member_;
+  BackingPage backing_;
+  uint32_t owner_;
+  uint16_t in_use_;
+  SizeClass size_class_;
+  uint8_t bin_ : 4;  // while kPartial
+  SpanPlace place_ : 2;
+  SpanMemory memory_ : 2;
+};
+static_assert(sizeof(MiniHeap) == sizeof(SpanRecord));
+
+// A list of leaders, linked through their MiniHeaps; [MH4].
+class SpanList {
+ public:
+  bool empty() const { return head_ == kNoSpan; }
+  uint32_t size() const { return size_; }
+  MiniHeap* front() const { return head_ == kNoSpan ? nullptr : MiniHeap::Of(head_); }
+  static MiniHeap* Next(const MiniHeap* element) {
+    return element->next_ == kNoSpan ? nullptr : MiniHeap::Of(element->next_);
+  }
+
+  void PushFront(MiniHeap* element);
+  void Remove(MiniHeap* element);
+
+ private:
+  SpanId head_ = kNoSpan;
+  uint32_t size_ = 0;
+};
+
+}  // namespace mesh

@@ -1,0 +1,32 @@
+// See hooks.h.
+#include "src/runtime/hooks.h"
+
+#include <cerrno>
+
+#include "src/runtime/runtime.h"
+#include "src/runtime/thread_state.h"
+
+namespace mesh {
+
+void BeforeBlocking() {
+  Runtime* runtime = Runtime::IfUp();
+  // Busy: this is a signal handler that came while the thread was inside the heap.
+  if (runtime == nullptr || thread_state.is_busy) return;
+  int saved = errno;
+  BusyScope busy;
+  runtime->OnIdle();
+  errno = saved;
+}
+
+void BeforeForkRaw() { Runtime::Get().fork_handler().Prepare(); }
+
+void AfterForkParent() { Runtime::Get().fork_handler().Parent(); }
+
+void AfterForkChild() {
+  Runtime& runtime = Runtime::Get();
+  runtime.fork_handler().Child(HasHeap() ? thread_state.heap : nullptr, runtime.NewSeed());
+}
+
+void AddressSpaceShared() { Runtime::Get().global().barrier().MarkAddressSpaceShared(); }
+
+}  // namespace mesh

@@ -1,0 +1,174 @@
+// See runtime.h: bringing up, threads, fork, and when work is done on the side.
+#include "src/runtime/runtime.h"
+
+#include <new>
+
+#include "src/base/check.h"
+#include "src/config/environment.h"
+#include "src/os/limits.h"
+#include "src/os/process.h"
+#include "src/runtime/thread_state.h"
+
+namespace mesh {
+
+constinit ThreadLocalHeap no_heap;
+__thread ThreadState thread_state = {&no_heap, false, false};
+
+constinit std::atomic<bool> Runtime::ready_{false};
+alignas(64) constinit unsigned char Runtime::storage_[sizeof(Runtime)] = {};
+
+namespace {
+
+constexpr uint64_t kNsPerMs = 1000000;
+// Time that a pass may take from a thread that came to allocate, and from one that is about to
+// sleep. A batch that has begun is finished.
+constexpr uint64_t kSlowPathNs = 2 * kNsPerMs;
+constexpr uint64_t kIdleNs = 10 * kNsPerMs;
+// Slow paths between two looks at the clock.
+constexpr uint32_t kClockInterval = 16;
+// A segment takes at most this share of a limited address space.
+constexpr size_t kAddressSpaceShare = 16;
+constexpr size_t kSmallestSegment = 4 * kMiB;
+
+constinit Mutex bring_up_lock(LockRank::kLeaf);
+
+BarrierTier TierOf(BarrierChoice choice) {
+  switch (choice) {
+    case BarrierChoice::kAuto:
+      return BarrierTier::kAuto;
+    case BarrierChoice::kSingle:
+      return BarrierTier::kSingleThread;
+    case BarrierChoice::kUserfault:
+      return BarrierTier::kUserfault;
+    case BarrierChoice::kUserfaultUser:
+      return BarrierTier::kUserfaultUserOnly;
+    case BarrierChoice::kSegv:
+      return BarrierTier::kSegv;
+    case BarrierChoice::kNone:
+      return BarrierTier::kNone;
+  }
+  return BarrierTier::kAuto;
+}
+
+size_t SegmentSize() {
+  os::Result<size_t> limit = os::AddressSpaceLimit();
+  if (!limit.ok() || limit.value == SIZE_MAX) return kWindowSize;
+  size_t size = kSmallestSegment;
+  while (size < kWindowSize && size * 2 <= limit.value / kAddressSpaceShare) size *= 2;
+  return size;
+}
+
+void ForkPrepare() { Runtime::Get().fork_handler().Prepare(); }
+void ForkParent() { Runtime::Get().fork_handler().Parent(); }
+void ForkChild() {
+  Runtime& runtime = Runtime::Get();
+  runtime.fork_handler().Child(HasHeap() ? thread_state.heap : nullptr, runtime.NewSeed());
+}
+
+}  // namespace
+
+Runtime::Runtime() : fork_(global_, registry_) {
+  LoadOptions(FindEnvironment(), PrintOptionProblem, &options_);
+  seed_ = options_.seed() != 0 ? static_cast<uint64_t>(options_.seed()) : os::RandomSeed();
+  shuffle_ = options_.random() == RandomChoice::kFull;
+  meshing_ = options_.meshing();
+  period_ns_ = static_cast<uint64_t>(options_.period_ms()) * kNsPerMs;
+  global_.arena().set_segment_size(SegmentSize());
+  global_.barrier().Init(TierOf(options_.barrier()));
+  global_.compactor().Seed(NewSeed());
+  control_.context = this;
+  control_.options = &options_;
+  control_.compact = [](void* self) { return static_cast<Runtime*>(self)->Compact(); };
+  control_.scavenge = [](void* self) { return static_cast<Runtime*>(self)->global_.Scavenge(); };
+  control_.collect = [](void* self, Statistics* out) { static_cast<Runtime*>(self)->Collect(out); };
+  control_.period_ms = [](void* self) { return static_cast<Runtime*>(self)->period_ms(); };
+  control_.set_period_ms = [](void* self, uint64_t period_ms) {
+    static_cast<Runtime*>(self)->set_period_ms(period_ms);
+  };
+}
+
+void Runtime::BringUp() {
+  {
+    MutexLock lock(bring_up_lock);
+    // order: relaxed; under the lock.
+    if (ready_.load(std::memory_order_relaxed)) return;
+    new (storage_) Runtime();
+    // order: release; pairs with the acquire in Get().
+    ready_.store(true, std::memory_order_release);
+  }
+  // Both may allocate, so they come when the heap stands. Without a key, threads go by [R1].
+  Runtime& runtime = Get();
+  runtime.has_exit_key_ = pthread_key_create(&runtime.exit_key_, ThreadExit) == 0;
+  pthread_atfork(ForkPrepare, ForkParent, ForkChild);
+}
+
+ThreadLocalHeap* Runtime::AttachThread() {
+  if (HasHeap()) return thread_state.heap;
+  if (thread_state.has_exited || !has_exit_key_) return nullptr;
+  ThreadLocalHeap* heap = registry_.Acquire(&global_, NewSeed(), shuffle_);
+  if (heap == nullptr) return nullptr;
+  thread_state.heap = heap;
+  // May allocate, which works by now.
+  if (pthread_setspecific(exit_key_, heap) != 0) {
+    thread_state.heap = &no_heap;
+    registry_.Retire(heap);
+    return nullptr;
+  }
+  return heap;
+}
+
+void Runtime::ThreadExit(void* heap) {
+  thread_state.heap = &no_heap;
+  thread_state.has_exited = true;
+  BusyScope busy;
+  Get().registry_.Retire(static_cast<ThreadLocalHeap*>(heap));
+}
+
+uint64_t Runtime::NewSeed() {
+  // order: relaxed; only that each caller gets another value.
+  return seed_.fetch_add(0x9e3779b97f4a7c15u, std::memory_order_relaxed);
+}
+
+// True for one caller when the time has come; sets the next time.
+bool Runtime::Due(uint64_t now_ns, std::atomic<uint64_t>& next_ns, uint64_t period_ns) {
+  // order: relaxed; a clock, publishes nothing.
+  uint64_t next = next_ns.load(std::memory_order_relaxed);
+  return now_ns >= next && next_ns.compare_exchange_strong(next, now_ns + period_ns,
+                                                           std::memory_order_relaxed);
+}
+
+void Runtime::Work(uint64_t now_ns, uint64_t length_ns) {
+  // order: relaxed; a setting.
+  uint64_t period = period_ns_.load(std::memory_order_relaxed);
+  if (period == 0 || !Due(now_ns, next_pass_ns_, period)) return;
+  if (meshing_) global_.CompactBriefly(now_ns + length_ns);
+  // What has not been used again for a period is halved: pages return while a program sleeps.
+  global_.arena().Purge(global_.arena().statistics().dirty_bytes / 2);
+}
+
+void Runtime::OnSlowPath() {
+  // order: relaxed; a counter.
+  if (slow_paths_.fetch_add(1, std::memory_order_relaxed) % kClockInterval != 0) return;
+  Work(os::MonotonicNs(), kSlowPathNs);
+}
+
+void Runtime::OnIdle() { Work(os::MonotonicNs(), kIdleNs); }
+
+size_t Runtime::Compact() {
+  BusyScope busy;
+  if (HasHeap()) thread_state.heap->Flush(false);
+  return meshing_ ? global_.Compact() : global_.Scavenge();
+}
+
+uint64_t Runtime::period_ms() const {
+  // order: relaxed; a setting.
+  return period_ns_.load(std::memory_order_relaxed) / kNsPerMs;
+}
+
+void Runtime::set_period_ms(uint64_t period_ms) {
+  // order: relaxed; a setting.
+  period_ns_.store(period_ms * kNsPerMs, std::memory_order_relaxed);
+  next_pass_ns_.store(0, std::memory_order_relaxed);
+}
+
+}  // namespace mesh

@@ -1,0 +1,39 @@
+// ThreadState: what the runtime keeps for each thread, in thread-local storage.
+//
+// Room: runtime. Thread rule: the thread itself. `__thread`, not thread_local: no wrapper function,
+// no constructor, usable before the program's own start.
+#pragma once
+
+#include "src/local/thread_local_heap.h"
+
+namespace mesh {
+
+// The heap of threads that have none: nothing in it, room for nothing, so that every fast path
+// ends in the slow one.
+extern ThreadLocalHeap no_heap;
+
+struct ThreadState {
+  ThreadLocalHeap* heap;
+  // The thread's exit has begun: its heap is gone and it gets no new one.
+  bool has_exited;
+  // The thread is inside a slow path: hooks called from a signal handler keep out.
+  bool is_busy;
+};
+
+extern __thread ThreadState thread_state;
+
+inline bool HasHeap() { return thread_state.heap != &no_heap; }
+
+// Marks the calling thread busy for the length of a scope.
+class BusyScope {
+ public:
+  BusyScope() : before_(thread_state.is_busy) { thread_state.is_busy = true; }
+  ~BusyScope() { thread_state.is_busy = before_; }
+  BusyScope(const BusyScope&) = delete;
+  BusyScope& operator=(const BusyScope&) = delete;
+
+ private:
+  bool before_;
+};
+
+}  // namespace mesh

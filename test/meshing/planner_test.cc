@@ -1,0 +1,127 @@
+// Tests of SplitMesher and GroupPacker on constructed and on random bitmaps.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "src/meshing/group_packer.h"
+#include "src/meshing/split_mesher.h"
+
+namespace mesh {
+namespace {
+
+std::vector<Bitmap> RandomSpans(uint32_t count, SlotIndex slots, uint32_t live, uint64_t seed) {
+  Random random(seed);
+  std::vector<Bitmap> spans(count);
+  for (Bitmap& bits : spans) {
+    while (bits.Count() < live) bits.Set(random.Below(slots));
+  }
+  return spans;
+}
+
+uint32_t RunSplitMesher(const std::vector<Bitmap>& spans, uint32_t probes,
+                        std::vector<uint32_t>* partner, uint64_t seed = 1) {
+  Random random(seed);
+  std::vector<uint32_t> order(spans.size());
+  partner->resize(spans.size());
+  return SplitMesher(spans, probes, random, order, *partner);
+}
+
+TEST(SplitMesher, EmptyAndSingle) {
+  std::vector<uint32_t> partner;
+  EXPECT_EQ(RunSplitMesher({}, 64, &partner), 0u);
+  EXPECT_EQ(RunSplitMesher(RandomSpans(1, 64, 1, 1), 64, &partner), 0u);
+}
+
+TEST(SplitMesher, PairsAreDisjointAndMutual) {
+  std::vector<Bitmap> spans = RandomSpans(1001, 64, 12, 3);
+  std::vector<uint32_t> partner;
+  uint32_t pairs = RunSplitMesher(spans, kProbeLimit, &partner);
+  uint32_t paired = 0;
+  for (uint32_t i = 0; i < spans.size(); i++) {
+    if (partner[i] == kUnmeshed) continue;
+    paired++;
+    EXPECT_EQ(partner[partner[i]], i);
+    EXPECT_FALSE(spans[i].Overlaps(spans[partner[i]]));
+  }
+  EXPECT_EQ(paired, 2 * pairs);
+  EXPECT_GT(pairs, 0u);
+}
+
+TEST(SplitMesher, NeverPairsWhatOverlaps) {
+  std::vector<Bitmap> spans(100);
+  for (Bitmap& bits : spans) bits.Set(3);
+  std::vector<uint32_t> partner;
+  EXPECT_EQ(RunSplitMesher(spans, kProbeLimit, &partner), 0u);
+}
+
+// Lemma 5.3: t = k/q probes find at least n(1 - e^(-2k))/4 pairs with high probability.
+TEST(SplitMesher, ReachesTheBoundOfThePaper) {
+  constexpr SlotIndex kSlots = 64;
+  constexpr uint32_t kLive = 12;
+  constexpr uint32_t kSpans = 4000;
+  double q = 1;  // C(b - r, r) / C(b, r)
+  for (uint32_t i = 0; i < kLive; i++) q *= static_cast<double>(kSlots - kLive - i) / (kSlots - i);
+  for (uint64_t seed = 1; seed <= 5; seed++) {
+    std::vector<Bitmap> spans = RandomSpans(kSpans, kSlots, kLive, seed);
+    for (double k : {0.25, 0.5, 1.0, 2.0}) {
+      std::vector<uint32_t> partner;
+      uint32_t probes = static_cast<uint32_t>(std::ceil(k / q));
+      uint32_t pairs = RunSplitMesher(spans, probes, &partner, seed);
+      EXPECT_GE(pairs, kSpans * (1 - std::exp(-2 * k)) / 4) << "k " << k << " seed " << seed;
+    }
+  }
+}
+
+struct Packed {
+  uint32_t groups;
+  std::vector<uint32_t> group;
+};
+
+Packed Pack(const std::vector<Bitmap>& spans, SlotIndex slots, uint64_t tests,
+            uint32_t max_members = 255) {
+  size_t n = spans.size();
+  std::vector<uint16_t> counts;
+  for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
+  std::vector<uint32_t> order(n), group(n), group_count(n), members(n);
+  std::vector<Bitmap> group_bits(n);
+  uint32_t groups = PackGroups(spans, counts, {slots, max_members, tests},
+                               {order, group, group_bits, group_count, members});
+  std::vector<Bitmap> seen(groups);
+  std::vector<uint32_t> size(groups);
+  for (size_t i = 0; i < n; i++) {
+    EXPECT_LT(group[i], groups);
+    EXPECT_FALSE(seen[group[i]].Overlaps(spans[i]));
+    seen[group[i]] |= spans[i];
+    EXPECT_LE(++size[group[i]], max_members);
+  }
+  return {groups, group};
+}
+
+TEST(GroupPacker, GroupsAreDisjoint) {
+  for (uint32_t live : {1u, 3u, 6u, 16u, 31u, 64u}) Pack(RandomSpans(500, 64, live, live), 64, 1 << 20);
+}
+
+TEST(GroupPacker, PacksWhatFitsExactly) {
+  // Sixteen spans with one object each, all in different slots: one group.
+  std::vector<Bitmap> spans(16);
+  for (SlotIndex i = 0; i < 16; i++) spans[i].Set(i);
+  EXPECT_EQ(Pack(spans, 16, 1000).groups, 1u);
+  EXPECT_EQ(Pack(spans, 16, 1000, 4).groups, 4u);
+}
+
+TEST(GroupPacker, FullSpansStayAlone) {
+  std::vector<Bitmap> spans(10, Bitmap::FirstBits(64));
+  EXPECT_EQ(Pack(spans, 64, 1000).groups, 10u);
+}
+
+// docs/design.md: 10 % live and 64 slots pack to about 1.25 times the live bytes when all groups are
+// probed, which is 12.5 % of the spans; pairs cannot go below 50 %.
+TEST(GroupPacker, GoesFarBelowPairs) {
+  std::vector<Bitmap> spans = RandomSpans(4000, 64, 6, 9);
+  EXPECT_LT(Pack(spans, 64, uint64_t{1} << 40).groups, 4000 * 0.17);
+  EXPECT_LT(Pack(spans, 64, 4000 * 64).groups, 4000 * 0.19);
+}
+
+}  // namespace
+}  // namespace mesh

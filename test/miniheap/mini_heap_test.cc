@@ -1,0 +1,85 @@
+// Tests of MiniHeap: slots, groups, lists.
+#include "src/miniheap/mini_heap.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "src/arena/arena.h"
+
+namespace mesh {
+namespace {
+
+class MiniHeapTest : public testing::Test {
+ protected:
+  MiniHeapTest() : arena_(std::make_unique<Arena>()) { arena_->set_segment_size(4 * kMiB); }
+
+  // A span of 64-byte objects with the given slots taken.
+  MiniHeap* Make(std::initializer_list<SlotIndex> slots) {
+    SizeClass c = ClassFor(64);
+    MiniHeap* heap = MiniHeap::Start(arena_->AllocateSpan(c), c);
+    for (SlotIndex slot : slots) heap->TakeSlot(slot);
+    return heap;
+  }
+
+  std::unique_ptr<Arena> arena_;
+};
+
+TEST_F(MiniHeapTest, TakesAndFreesSlots) {
+  MiniHeap* heap = Make({0, 5});
+  EXPECT_EQ(heap->in_use(), 2u);
+  EXPECT_TRUE(heap->FreeSlot(5));
+  EXPECT_FALSE(heap->FreeSlot(5));
+  EXPECT_EQ(heap->in_use(), 1u);
+  heap->CheckInvariants();
+}
+
+TEST_F(MiniHeapTest, GroupCountsAndFreesThroughMembers) {
+  MiniHeap* a = Make({0, 1});
+  MiniHeap* b = Make({2});
+  MiniHeap* c = Make({3, 4});
+  for (MiniHeap* heap : {a, b, c}) heap->SetMemory(SpanMemory::kShared, 7);
+  a->Adopt(b);
+  a->Adopt(c);
+  a->CheckInvariants();
+  EXPECT_EQ(a->in_use(), 5u);
+  EXPECT_EQ(a->GroupOccupancy().Count(), 5u);
+  EXPECT_TRUE(c->FreeSlot(3));
+  EXPECT_EQ(a->in_use(), 4u);
+  EXPECT_EQ(c->leader(), a);
+}
+
+TEST_F(MiniHeapTest, LeavingHandsTheLeadOver) {
+  MiniHeap* a = Make({0, 1});
+  MiniHeap* b = Make({2});
+  MiniHeap* c = Make({3, 4});
+  for (MiniHeap* heap : {a, b, c}) heap->SetMemory(SpanMemory::kShared, 7);
+  a->Adopt(b);
+  a->Adopt(c);
+  MiniHeap* left = a->Leave();
+  ASSERT_NE(left, nullptr);
+  EXPECT_EQ(left->in_use(), 3u);
+  left->CheckInvariants();
+  a->CheckInvariants();
+  EXPECT_TRUE(a->is_alone());
+  MiniHeap* other = left == b ? c : b;
+  EXPECT_EQ(other->Leave(), left);
+  EXPECT_TRUE(left->is_alone());
+  EXPECT_EQ(left->Leave(), nullptr);
+}
+
+TEST_F(MiniHeapTest, ListKeepsItsLinks) {
+  SpanList list;
+  MiniHeap* heaps[3] = {Make({}), Make({}), Make({})};
+  for (MiniHeap* heap : heaps) list.PushFront(heap);
+  list.Remove(heaps[1]);
+  EXPECT_EQ(list.size(), 2u);
+  EXPECT_EQ(list.front(), heaps[2]);
+  EXPECT_EQ(SpanList::Next(heaps[2]), heaps[0]);
+  list.Remove(heaps[2]);
+  list.Remove(heaps[0]);
+  EXPECT_TRUE(list.empty());
+}
+
+}  // namespace
+}  // namespace mesh
