@@ -1,0 +1,82 @@
+// Ways to make a process or a thread that run no atfork handlers, or that runtime wants to know of.
+//
+// fork() itself is not here: it runs the handlers that runtime registered. vfork, posix_spawn and
+// clone with CLONE_VM share the heap with the parent, which is safe: nothing is copied.
+// Room: libmesh. Thread rule: any thread; _Fork also inside signal handlers.
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <cstdarg>
+
+#include "src/libmesh/export.h"
+#include "src/libmesh/fork_flags.h"
+#include "src/libmesh/real.h"
+#include "src/runtime/hooks.h"
+
+using mesh::CallReal;
+using mesh::RealId;
+
+extern "C" pid_t _Fork() noexcept;
+
+namespace mesh {
+namespace {
+
+// What the child of clone() starts with. It lies on the parent's stack, of which the child has a
+// copy.
+struct ChildStart {
+  int (*function)(void*);
+  void* argument;
+};
+
+int StartChild(void* start) {
+  AfterForkChild();
+  ChildStart* child = static_cast<ChildStart*>(start);
+  return child->function(child->argument);
+}
+
+}  // namespace
+}  // namespace mesh
+
+MESH_EXPORT pid_t _Fork() noexcept {
+  mesh::BeforeForkRaw();
+  pid_t child = CallReal<decltype(_Fork)>(RealId::_Fork);
+  if (child == 0) {
+    mesh::AfterForkChild();
+  } else {
+    mesh::AfterForkParent();
+  }
+  return child;
+}
+
+MESH_EXPORT int clone(int (*function)(void*), void* stack, int flags, void* argument,
+                      ...) noexcept {
+  // Fewer may have been passed; what is not meant is not looked at by the kernel either.
+  va_list more;
+  va_start(more, argument);
+  pid_t* parent_tid = va_arg(more, pid_t*);
+  void* tls = va_arg(more, void*);
+  pid_t* child_tid = va_arg(more, pid_t*);
+  va_end(more);
+  using Clone = int(int (*)(void*), void*, int, void*, pid_t*, void*, pid_t*);
+
+  mesh::ForkKind kind = mesh::ForkKindOf(static_cast<unsigned int>(flags));
+  if (kind == mesh::ForkKind::kSharesMemory) mesh::AddressSpaceShared();
+  if (kind != mesh::ForkKind::kCopiesMemory || function == nullptr) {
+    return CallReal<Clone>(RealId::clone, function, stack, flags, argument, parent_tid, tls,
+                           child_tid);
+  }
+  mesh::ChildStart start = {function, argument};
+  mesh::BeforeForkRaw();
+  int child = CallReal<Clone>(RealId::clone, mesh::StartChild, stack, flags,
+                              static_cast<void*>(&start), parent_tid, tls, child_tid);
+  mesh::AfterForkParent();
+  return child;
+}
+
+MESH_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
+                               void* (*function)(void*), void* argument) noexcept {
+  mesh::AddressSpaceShared();
+  using Create = int(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+  return CallReal<Create>(RealId::pthread_create, thread, attributes, function, argument);
+}

@@ -1,0 +1,125 @@
+// libc's syscall(), for the numbers that syscall_entry.S sends here.
+//
+//   futex    a word in the arena gets FUTEX_PRIVATE_FLAG. Without it the kernel keys the futex by
+//            the memory behind the address, which a mesh changes: a sleeper would never be woken.
+//            Who sleeps and who wakes both come through here; libstdc++'s std::future is one.
+//   fork,    are forks that run no atfork handlers.
+//   clone, clone3
+//   close, close_range, dup2, dup3
+//            as in interpose_descriptors.cc.
+//
+// Room: libmesh. Thread rule: any thread, and inside signal handlers.
+#include <linux/close_range.h>
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
+#include <cstdarg>
+#include <cstdint>
+
+#include "src/libmesh/fork_flags.h"
+#include "src/libmesh/futex_rule.h"
+#include "src/os/raw_syscall.h"
+#include "src/runtime/heap.h"
+#include "src/runtime/hooks.h"
+
+// The hidden functions that syscall_entry.S calls.
+extern "C" {
+// Args: number: clone or clone3, with its first two arguments.
+// Returns: 1 if MeshInterposedSyscall() is to make the call, 0 if the kernel can be entered.
+int MeshInspectClone(long number, long a, long b);
+// syscall() itself. Variadic, so that no argument's place on the caller's stack is ours to write.
+long MeshInterposedSyscall(long number, ...);
+// Sets errno from the kernel's answer. Returns -1.
+long MeshSyscallFailed(long answer);
+}
+
+namespace mesh {
+namespace {
+
+struct Arguments {
+  long a, b, c, d, e, f;
+};
+
+long EnterKernel(long number, const Arguments& args) {
+  long answer = os::RawSyscall(number, args.a, args.b, args.c, args.d, args.e, args.f);
+  return os::IsRawError(answer) ? MeshSyscallFailed(answer) : answer;
+}
+
+// A fork whose child goes on in this frame, on its copy of this stack.
+long Fork(long number, const Arguments& args) {
+  BeforeForkRaw();
+  long child = EnterKernel(number, args);
+  if (child == 0) {
+    AfterForkChild();
+  } else {
+    AfterForkParent();
+  }
+  return child;
+}
+
+void WillClose(long number, const Arguments& args) {
+  unsigned int first = static_cast<unsigned int>(args.a);
+  unsigned int second = static_cast<unsigned int>(args.b);
+  if (number == SYS_close) {
+    DescriptorsClosing(first, first);
+  } else if (number == SYS_close_range) {
+    bool closes = (static_cast<unsigned int>(args.c) & CLOSE_RANGE_CLOEXEC) == 0;
+    if (closes && first <= second) DescriptorsClosing(first, second);
+  } else if (first != second) {  // dup2, dup3
+    DescriptorsClosing(second, second);
+  }
+}
+
+}  // namespace
+}  // namespace mesh
+
+int MeshInspectClone(long number, long a, long b) {
+  uint64_t flags = static_cast<uint64_t>(a);
+  bool has_stack = b != 0;
+  if (number == SYS_clone3) {
+    const auto* request = reinterpret_cast<const clone_args*>(a);
+    if (request == nullptr || static_cast<size_t>(b) < CLONE_ARGS_SIZE_VER0) return 0;
+    flags = request->flags;
+    has_stack = request->stack != 0;
+  }
+  mesh::ForkKind kind = mesh::ForkKindOf(flags);
+  if (kind == mesh::ForkKind::kSharesMemory) mesh::AddressSpaceShared();
+  // A forked child on a stack of its own could not come back to us; it is known by its pid.
+  return kind == mesh::ForkKind::kCopiesMemory && !has_stack ? 1 : 0;
+}
+
+long MeshSyscallFailed(long answer) {
+  errno = static_cast<int>(-answer);
+  return -1;
+}
+
+long MeshInterposedSyscall(long number, ...) {
+  va_list list;
+  va_start(list, number);
+  mesh::Arguments args;
+  for (long* place : {&args.a, &args.b, &args.c, &args.d, &args.e, &args.f}) {
+    *place = va_arg(list, long);
+  }
+  va_end(list);
+  switch (number) {
+    case SYS_futex:
+      if (mesh::MayBecomePrivate(static_cast<int>(args.b),
+                                 mesh::Owns(reinterpret_cast<void*>(args.a)),
+                                 mesh::Owns(reinterpret_cast<void*>(args.e)))) {
+        args.b |= FUTEX_PRIVATE_FLAG;
+      }
+      break;
+    case SYS_clone:
+    case SYS_clone3:
+#ifdef SYS_fork
+    case SYS_fork:
+#endif
+      return mesh::Fork(number, args);
+    default:
+      mesh::WillClose(number, args);
+      break;
+  }
+  return mesh::EnterKernel(number, args);
+}

@@ -1,0 +1,26 @@
+// ProcessHeap: runtime's heap functions as one type, for MallocApi and NewApi.
+//
+// Room: libmesh. Thread rule: any thread.
+#pragma once
+
+#include <cstddef>
+
+#include "src/libmesh/malloc_api.h"
+#include "src/runtime/heap.h"
+
+namespace mesh {
+
+struct ProcessHeap {
+  static MESH_ALWAYS_INLINE void* Malloc(size_t size) { return mesh::Malloc(size); }
+  static MESH_ALWAYS_INLINE void Free(void* object) { mesh::Free(object); }
+  static void* Calloc(size_t size) { return mesh::Calloc(size); }
+  static void* Realloc(void* object, size_t size) { return mesh::Realloc(object, size); }
+  static void* AlignedAlloc(size_t alignment, size_t size) {
+    return mesh::AlignedAlloc(alignment, size);
+  }
+  static size_t UsableSize(const void* object) { return mesh::UsableSize(object); }
+};
+
+using ProcessMalloc = MallocApi<ProcessHeap>;
+
+}  // namespace mesh
