@@ -91,7 +91,12 @@ def parse_targets(xml: str) -> list[Target]:
     # Bazel 4.2 says XML 1.1, which the parser here does not know.
     root = ElementTree.fromstring(re.sub(r"^<\?xml[^>]*\?>", "", xml))
     return [
-        Target(r.attrib["name"], paths(r, "srcs"), paths(r, "hdrs"), labels(r, "deps"))
+        Target(
+            r.attrib["name"],
+            paths(r, "srcs"),
+            paths(r, "hdrs") | paths(r, "textual_hdrs"),
+            labels(r, "deps"),
+        )
         for r in root.iter("rule")
     ]
 
