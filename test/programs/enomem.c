@@ -34,7 +34,7 @@ int main(void) {
                                   PTRDIFF_MAX,     SIZE_MAX / 2 + 100, SIZE_MAX - 4096,
                                   SIZE_MAX - 15,   SIZE_MAX - 1,       SIZE_MAX};
   for (size_t i = 0; i < sizeof kSizes / sizeof kSizes[0]; ++i) RefusesEverywhere(kSizes[i]);
-  REQUIRE(memalign((size_t)1 << 62, 16) == NULL);
+  REQUIRE(memalign(Hidden((size_t)1 << 62), 16) == NULL);
   void* after = malloc(1 << 20);
   REQUIRE(after != NULL);
   free(after);

@@ -1,0 +1,42 @@
+"""The library is really there: without this every comparison would pass with no library at all."""
+
+import pathlib
+import re
+
+import pytest
+
+import harness
+
+# The lines of MALLOCSTATS=1, in the order that scripts which read them rely on.
+STATISTICS = (
+    "MESH COUNT:",
+    "Meshed MB (total):",
+    "Meshed pages HWM:",
+    "Meshed MB HWM:",
+    "MH Alloc Count:",
+    "MH Free  Count:",
+    "MH High Water Mark:",
+)
+
+
+def test_library_is_mapped(root: pathlib.Path) -> None:
+    """A preloaded program has the library in its address space, a plain one has not."""
+    plain = harness.Sandbox(root, None, {}).run("cat", "/proc/self/maps")
+    preloaded = harness.Sandbox(root, harness.library(), {}).run("cat", "/proc/self/maps")
+    name = str(harness.library()).encode()
+    assert name not in plain.stdout
+    assert name in preloaded.stdout
+    assert preloaded.stderr == b""
+
+
+def test_statistics_at_exit(root: pathlib.Path) -> None:
+    """MALLOCSTATS=1 prints the known lines, each with a number, to stderr and nothing to stdout."""
+    if not harness.is_mesh():
+        pytest.skip("the library is a stand-in, which knows no MALLOCSTATS")
+    sandbox = harness.Sandbox(root, harness.library(), {"MALLOCSTATS": "1"})
+    outcome = sandbox.run("sort", stdin=b"b\na\n")
+    assert outcome.stdout == b"a\nb\n"
+    lines = outcome.stderr.decode().splitlines()
+    known = [line for line in lines if line.startswith(STATISTICS)]
+    assert [line[: line.index(":") + 1] for line in known] == list(STATISTICS), lines
+    assert all(re.search(r":\s+\d+(\.\d)?$", line) for line in known), lines
