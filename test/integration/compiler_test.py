@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-import harness
+from . import harness
 
 CLASSES = 30
 

@@ -3,7 +3,7 @@
 import pathlib
 import random
 
-import harness
+from . import harness
 
 FILES = 400
 COMMITS = 12

@@ -199,7 +199,10 @@ def first_difference(
     for (what, plain), (_, preloaded) in zip(expected, actual, strict=True):
         if plain == preloaded:
             continue
-        at = len(os.path.commonprefix([plain, preloaded]))
+        equal = (a == b for a, b in zip(plain, preloaded, strict=False))
+        at = next(
+            (at for at, same in enumerate(equal) if not same), min(len(plain), len(preloaded))
+        )
         start = max(0, at - 200)
         return (
             f"{what} differs at byte {at} of {len(plain)} and {len(preloaded)}\n"

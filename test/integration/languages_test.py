@@ -2,7 +2,7 @@
 
 import pathlib
 
-import harness
+from . import harness
 
 _PERL = r"""
 use strict; use warnings;

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-import harness
+from . import harness
 
 # The lines of MALLOCSTATS=1, in the order that scripts which read them rely on.
 STATISTICS = (

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-import harness
+from . import harness
 
 # Containers, the garbage collector, strings of every size, threads, child processes, mappings.
 MODULES = (

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 
-import harness
+from . import harness
 
 KEYS = 20000
 

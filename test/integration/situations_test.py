@@ -13,7 +13,7 @@ import signal
 
 import pytest
 
-import harness
+from . import harness
 
 
 @dataclasses.dataclass(frozen=True)

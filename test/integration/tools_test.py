@@ -4,7 +4,7 @@ import json
 import pathlib
 import random
 
-import harness
+from . import harness
 
 _SQL = """
 .bail on
