@@ -62,7 +62,7 @@ uninstall: ## Removes what `install` with the same PREFIX and DESTDIR put there.
 	rm -f $(LIB)/libmesh.so $(LIB)/libmesh.so.$(SOVERSION) $(LIB)/libmesh.so.$(VERSION) \
 	    $(LIB)/libmesh.a $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.h $(DESTDIR)$(MANDIR)/man7/libmesh.7 \
 	    $(LIB)/pkgconfig/mesh.pc $(CMAKE)/mesh-config.cmake $(CMAKE)/mesh-config-version.cmake
-	-rmdir --ignore-fail-on-non-empty $(CMAKE) $(DESTDIR)$(INCLUDEDIR)/mesh
+	rmdir --ignore-fail-on-non-empty $(CMAKE) $(DESTDIR)$(INCLUDEDIR)/mesh 2>/dev/null || true
 
 asan: setup ## Runs the tests with AddressSanitizer and the debug checks.
 tsan: setup ## Runs the tests with ThreadSanitizer and the debug checks.
