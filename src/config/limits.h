@@ -21,6 +21,6 @@ inline constexpr size_t kPauseBuckets = 24;
 // Time between two automatic meshing passes [ms], and its upper bound: one day, far beyond use and
 // far below where milliseconds in nanoseconds overflow 64 bits. 100 ms: PLDI'19 s.4.5.
 inline constexpr int64_t kDefaultPeriodMs = 100;
-inline constexpr int64_t kMaxPeriodMs = 24 * 60 * 60 * 1000;
+inline constexpr int64_t kMaxPeriodMs = int64_t{24} * 60 * 60 * 1000;
 
 }  // namespace mesh

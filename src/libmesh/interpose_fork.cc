@@ -17,8 +17,6 @@
 using mesh::CallReal;
 using mesh::RealId;
 
-extern "C" pid_t _Fork() noexcept;
-
 namespace mesh {
 namespace {
 

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <new>
 
+#include "src/base/check.h"
 #include "src/libmesh/new_api.h"
 #include "src/libmesh/process_heap.h"
 

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "src/base/writer.h"
 #include "src/config/environment.h"
 
 namespace mesh {

@@ -8,6 +8,7 @@
 #include <map>
 #include <string>
 
+#include "src/config/options.h"
 #include "test/control/sample.h"
 
 namespace mesh {

@@ -24,11 +24,11 @@
 #include <string>
 #include <thread>
 
+#include "src/libmesh/real.h"
 #include "src/os/raw_syscall.h"
 #include "test/libmesh/fake_hooks.h"
 
 extern "C" int __poll_chk(struct pollfd* fds, nfds_t count, int timeout_ms, size_t fds_size);
-extern "C" pid_t _Fork() noexcept;
 
 namespace mesh {
 namespace {
@@ -48,6 +48,13 @@ class InterposeTest : public testing::Test {
 
 constexpr timespec kMoment = {0, 1000};
 constexpr timespec kZero = {0, 0};
+
+TEST_F(InterposeTest, LibcsOwnFunctionsAreFound) {
+  for (size_t i = 0; i < static_cast<size_t>(RealId::kCount); i++) {
+    EXPECT_NE(FindReal(static_cast<RealId>(i)), nullptr) << i;
+  }
+  EXPECT_NE(FindReal(RealId::dup2), reinterpret_cast<void*>(&dup2)) << "ours is in front";
+}
 
 TEST_F(InterposeTest, WaitingCallsAreAnnounced) {
   int epoll = epoll_create1(0);

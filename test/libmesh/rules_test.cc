@@ -4,6 +4,7 @@
 
 #include <climits>
 
+#include "src/control/statistics.h"
 #include "src/libmesh/fork_flags.h"
 #include "src/libmesh/futex_rule.h"
 #include "src/libmesh/mallinfo.h"

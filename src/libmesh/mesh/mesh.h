@@ -2,7 +2,7 @@
  *
  * malloc, free, operator new and their relatives need no header: Mesh takes their place. What is
  * here reads and steers the allocator. All functions may be called from any thread at any time, but
- * not from a signal handler. mesh(7) lists the keys and the environment variables.
+ * not from a signal handler. libmesh(7) lists the keys and the environment variables.
  */
 #ifndef MESH_MESH_H_
 #define MESH_MESH_H_
