@@ -295,7 +295,7 @@ TEST_F(InterposeTest, OtherSyscallsPassWithAllSixArguments) {
   EXPECT_EQ(errno, EBADF);
   char path[] = "/proc/self/exe";
   int file = open(path, O_RDONLY);
-  long mapped = syscall(SYS_mmap, nullptr, 4096, PROT_READ, MAP_PRIVATE, file, 4096);
+  long mapped = syscall(SYS_mmap, nullptr, 4096, PROT_READ, MAP_PRIVATE, file, long{4096});
   ASSERT_NE(mapped, -1);
   char expected[16];
   EXPECT_EQ(pread(file, expected, sizeof(expected), 4096), static_cast<ssize_t>(sizeof(expected)));
