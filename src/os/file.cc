@@ -128,6 +128,12 @@ Result<size_t> FileReader::Read(std::span<char> buffer) {
   return {got.ok() ? static_cast<size_t>(got.value) : 0, got.error};
 }
 
+Result<size_t> FileReader::ReadEntries(std::span<char> buffer) {
+  Result<long> got =
+      GatedCall(Call::kRead, SYS_getdents64, descriptor_, buffer.data(), buffer.size());
+  return {got.ok() ? static_cast<size_t>(got.value) : 0, got.error};
+}
+
 Result<size_t> ReadSmallFile(const char* path, std::span<char> buffer) {
   FileReader file;
   if (Status opened = file.Open(path); !opened.ok()) return {0, opened.error};

@@ -69,7 +69,7 @@ class MemoryFile {
 // Reads a file from its start into `buffer`, until it ends or the buffer is full. No zero is added.
 Result<size_t> ReadSmallFile(const char* path, std::span<char> buffer);
 
-// A file read front to back in pieces. Thread rule: one thread.
+// A file or a directory read front to back in pieces. Thread rule: one thread.
 class FileReader {
  public:
   FileReader() = default;
@@ -80,6 +80,8 @@ class FileReader {
   Status Open(const char* path);
   // At most buffer.size() bytes; 0 at the end of the file.
   Result<size_t> Read(std::span<char> buffer);
+  // The same for a directory: records of getdents64(2).
+  Result<size_t> ReadEntries(std::span<char> buffer);
 
  private:
   int descriptor_ = -1;

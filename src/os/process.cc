@@ -10,6 +10,7 @@
 
 #include "src/base/random.h"
 #include "src/base/units.h"
+#include "src/base/writer.h"
 #include "src/os/file.h"
 #include "src/os/gated_call.h"
 #include "src/os/memory.h"
@@ -38,6 +39,27 @@ uint64_t WeakSeed() {
   return seed;
 }
 
+// Whether the thread blocks the signals in `mask`; false for one that has ended.
+Result<bool> ThreadBlocks(std::string_view thread, uint64_t mask) {
+  LineWriter path;
+  path.Text("/proc/self/task/").Text(thread).Text("/status").Text(std::string_view("", 1));
+  char buffer[kStatusSize];
+  Result<size_t> size = ReadSmallFile(path.view().data(), buffer);
+  if (size.error == ENOENT || size.error == ESRCH) return {false, 0};
+  if (!size.ok()) return {false, size.error};
+  Result<uint64_t> blocked = FindHexNumber({buffer, size.value}, "SigBlk:");
+  return {(blocked.value & mask) != 0, blocked.error};
+}
+
+// One record of getdents64(2), of which we need the name.
+struct DirectoryEntry {
+  uint64_t inode;
+  int64_t offset;
+  uint16_t size;
+  uint8_t type;
+  char name[];
+};
+
 }  // namespace
 
 int ProcessId() { return static_cast<int>(RawSyscall(SYS_getpid)); }
@@ -51,6 +73,25 @@ Result<size_t> ThreadCount() {
   constexpr int kNumThreads = 20;  // proc(5)
   Result<uint64_t> count = StatField({buffer, size.value}, kNumThreads);
   return {static_cast<size_t>(count.value), count.error};
+}
+
+Result<bool> AnyOtherThreadBlocks(int signal_number) {
+  FileReader tasks;
+  if (Status opened = tasks.Open("/proc/self/task"); !opened.ok()) return {false, opened.error};
+  const uint64_t self = static_cast<uint64_t>(ThreadId());
+  alignas(DirectoryEntry) char buffer[kStatSize];
+  while (true) {
+    Result<size_t> got = tasks.ReadEntries(buffer);
+    if (!got.ok() || got.value == 0) return {false, got.error};
+    for (size_t at = 0; at < got.value;) {
+      const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + at);
+      at += entry->size;
+      Result<uint64_t> thread = ParseNumber(entry->name);
+      if (!thread.ok() || thread.value == self) continue;  // "." and "..", and we
+      Result<bool> blocks = ThreadBlocks(entry->name, uint64_t{1} << (signal_number - 1));
+      if (!blocks.ok() || blocks.value) return blocks;
+    }
+  }
 }
 
 Result<size_t> MappingCount() {

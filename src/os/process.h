@@ -22,6 +22,10 @@ int ThreadId();
 // (clone with CLONE_VM alone) are not among them. Cost: 15 to 30 µs.
 Result<size_t> ThreadCount();
 
+// Whether a thread of this process other than the caller blocks the signal (the SigBlk line of
+// /proc/self/task/N/status). Cost: about 30 µs a thread.
+Result<bool> AnyOtherThreadBlocks(int signal_number);
+
 // Mappings of this process. Cost: proportional to the answer, about 0.5 µs each; it holds back
 // everybody else's mmap meanwhile, so not often.
 Result<size_t> MappingCount();

@@ -44,6 +44,12 @@ Result<SignalMask> SetSignalMask(SignalMask mask) { return ChangeMask(SIG_SETMAS
 
 Result<SignalMask> AddToSignalMask(SignalMask added) { return ChangeMask(SIG_BLOCK, added); }
 
+void RestoreSignalMask(SignalMask mask) {
+  constexpr int kTries = 100;
+  for (int i = 0; i < kTries && !SetSignalMask(mask).ok(); i++) {
+  }
+}
+
 Result<SignalMask> PendingSignals() {
   SignalMask pending = 0;
   Status asked = GatedStatus(Call::kSignalMask, SYS_rt_sigpending, &pending, sizeof(SignalMask));
@@ -66,7 +72,7 @@ FileSizeSignalGuard::~FileSizeSignalGuard() {
                                   sizeof(SignalMask))
                           .ok());
   }
-  static_cast<void>(SetSignalMask(before_.value).ok());
+  RestoreSignalMask(before_.value);
 }
 
 Result<SignalAction> GetSignalAction(int signal_number) {
@@ -98,6 +104,13 @@ Status RaiseInThread(int signal_number) {
   const long process = RawSyscall(SYS_getpid);
   const long thread = RawSyscall(SYS_gettid);
   return GatedStatus(Call::kSignalSend, SYS_tgkill, process, thread, signal_number);
+}
+
+Status RequeueInThread(int signal_number, const siginfo_t& info) {
+  const long process = RawSyscall(SYS_getpid);
+  const long thread = RawSyscall(SYS_gettid);
+  return GatedStatus(Call::kSignalSend, SYS_rt_tgsigqueueinfo, process, thread, signal_number,
+                     &info);
 }
 
 }  // namespace mesh::os

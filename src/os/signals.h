@@ -26,6 +26,10 @@ Result<SignalMask> SetSignalMask(SignalMask mask);
 // Adds to the calling thread's mask and returns the one before.
 Result<SignalMask> AddToSignalMask(SignalMask added);
 
+// Puts back a mask that SetSignalMask() returned. The kernel has no reason to refuse; should it, it
+// is asked again, since the thread would go deaf.
+void RestoreSignalMask(SignalMask mask);
+
 // Signals that wait for the calling thread or its process.
 Result<SignalMask> PendingSignals();
 
@@ -35,7 +39,7 @@ class BlockAllSignals {
  public:
   BlockAllSignals() : before_(SetSignalMask(kAllSignals)) {}
   ~BlockAllSignals() {
-    if (before_.ok()) static_cast<void>(SetSignalMask(before_.value).ok());
+    if (before_.ok()) RestoreSignalMask(before_.value);
   }
   BlockAllSignals(const BlockAllSignals&) = delete;
   BlockAllSignals& operator=(const BlockAllSignals&) = delete;
@@ -84,5 +88,8 @@ Status SetSignalHandler(int signal_number, void (*handler)(int, siginfo_t*, void
 
 // Sends a signal to the calling thread alone.
 Status RaiseInThread(int signal_number);
+
+// The same with the siginfo of a signal that the thread has received.
+Status RequeueInThread(int signal_number, const siginfo_t& info);
 
 }  // namespace mesh::os

@@ -1,0 +1,268 @@
+// See barrier.h.
+#include "src/meshing/barrier.h"
+
+#include <errno.h>
+
+#include <algorithm>
+
+#include "src/base/check.h"
+#include "src/base/units.h"
+#include "src/os/memory.h"
+#include "src/os/process.h"
+
+namespace mesh {
+
+const char* BarrierTierName(BarrierTier tier) {
+  static constexpr const char* kNames[] = {
+      "auto", "single thread", "userfaultfd", "userfaultfd user mode", "segv", "none"};
+  return kNames[static_cast<int>(tier)];
+}
+
+void WriteBarrier::Init(BarrierTier wanted) {
+  wanted_ = wanted;
+  process_ = os::ProcessId();
+}
+
+bool WriteBarrier::IsAlone() const {
+  if (IsShared()) return false;
+  os::Result<size_t> threads = os::ThreadCount();
+  return threads.ok() && threads.value == 1;
+}
+
+bool WriteBarrier::HasUserfault(os::UserfaultMode mode) {
+  if (uffd_.is_open()) {
+    if (uffd_mode_ == mode && uffd_.IsOurs()) return true;
+    uffd_.Close();
+  }
+  bool& refused = refused_modes_[static_cast<int>(mode)];
+  if (refused) return false;
+  const os::Status opened = uffd_.Open(mode);
+  if (!opened.ok()) {
+    // A lack of descriptors or memory may pass.
+    refused = opened.error != EMFILE && opened.error != ENFILE && opened.error != ENOMEM;
+    return false;
+  }
+  uffd_mode_ = mode;
+  epoch_++;
+  if (mode == os::UserfaultMode::kFull) buffers_.Disable();  // [W3]
+  return true;
+}
+
+bool WriteBarrier::CanUse(BarrierTier tier) {
+  switch (tier) {
+    case BarrierTier::kSingleThread:
+      return IsAlone();
+    case BarrierTier::kUserfault:
+      return HasUserfault(os::UserfaultMode::kFull);
+    case BarrierTier::kUserfaultUserOnly:
+      return !IsShared() && buffers_.enabled() && HasUserfault(os::UserfaultMode::kUserOnly);
+    case BarrierTier::kSegv:
+      return !IsShared() && buffers_.enabled() && handler_.Install().ok();
+    case BarrierTier::kAuto:
+    case BarrierTier::kNone:
+      break;
+  }
+  return false;
+}
+
+BarrierTier WriteBarrier::Choose() {
+  if (process_ != os::ProcessId()) return BarrierTier::kNone;  // [W4]
+  if (wanted_ != BarrierTier::kAuto) return CanUse(wanted_) ? wanted_ : BarrierTier::kNone;
+  for (BarrierTier tier : {BarrierTier::kSingleThread, BarrierTier::kUserfault,
+                           BarrierTier::kUserfaultUserOnly, BarrierTier::kSegv}) {
+    if (CanUse(tier)) return tier;
+  }
+  return BarrierTier::kNone;
+}
+
+BarrierTier WriteBarrier::Prepare() {
+  MESH_DCHECK(!active_);
+  tier_ = Choose();
+  return tier_;
+}
+
+bool WriteBarrier::Cover(Range range) {
+  if (!uffd_.is_open() || range.length == 0) return true;
+  return uffd_.Register(range.address, range.length).ok();
+}
+
+bool WriteBarrier::Begin(std::span<const Range> ranges) {
+  MESH_DCHECK(!active_);
+  refused_index_ = -1;
+  if (ranges.empty() || ranges.size() > kMaxRanges) return false;
+  os::Result<os::SignalMask> before = os::SetSignalMask(os::kAllSignals);
+  if (!before.ok()) return false;
+  signals_before_ = before.value;
+  TakeRanges(ranges);
+  if (Prepare() != BarrierTier::kNone) {
+    if (ExcludePublished()) {
+      if (ProtectAll()) {
+        active_ = true;
+        return true;
+      }
+      EndTier();
+    }
+  }
+  RestoreSignals();
+  return false;
+}
+
+void WriteBarrier::TakeRanges(std::span<const Range> ranges) {
+  count_ = ranges.size();
+  for (size_t i = 0; i < count_; i++) {
+    MESH_DCHECK(ranges[i].address % kPageSize == 0 && ranges[i].length % kPageSize == 0);
+    ranges_[i] = ranges[i];
+    states_[i] = State::kPlain;
+    order_[i] = static_cast<uint16_t>(i);
+  }
+  std::sort(order_, order_ + count_,
+            [this](uint16_t a, uint16_t b) { return ranges_[a].address < ranges_[b].address; });
+}
+
+// Joins neighbours in `state` and shows each run to `visit` until it returns false.
+template <typename Visit>
+bool WriteBarrier::ForEachRun(State state, Visit visit) {
+  for (size_t i = 0; i < count_;) {
+    if (states_[order_[i]] != state) {
+      i++;
+      continue;
+    }
+    Run run = {ranges_[order_[i]], i, i + 1};
+    for (; run.end < count_; run.end++) {
+      const Range& next = ranges_[order_[run.end]];
+      if (states_[order_[run.end]] != state || next.address != run.range.end()) break;
+      run.range.length += next.length;
+    }
+    i = run.end;
+    if (!visit(run)) return false;
+  }
+  return true;
+}
+
+void WriteBarrier::SetStates(const Run& run, State state) {
+  for (size_t i = run.first; i < run.end; i++) states_[order_[i]] = state;
+}
+
+// In the lower tiers: closes the ranges to system calls, sets those aside that one is using, and
+// begins the handler's pass. Returns false when it cannot be done, or nothing is left to protect.
+bool WriteBarrier::ExcludePublished() {
+  if (tier_ != BarrierTier::kUserfaultUserOnly && tier_ != BarrierTier::kSegv) return true;
+  if (!buffers_.Close(ranges_[order_[0]].address, ranges_[order_[count_ - 1]].end())) return false;
+  bool any_left = false;
+  for (size_t i = 0; i < count_; i++) {
+    if (buffers_.Overlaps(ranges_[i])) states_[i] = State::kExcluded;
+    any_left |= states_[i] == State::kPlain;
+  }
+  if (any_left && (tier_ != BarrierTier::kSegv || handler_.BeginPass())) return true;
+  buffers_.Open();
+  return false;
+}
+
+// Ends what ExcludePublished() began.
+void WriteBarrier::EndTier() {
+  if (tier_ == BarrierTier::kSegv) handler_.EndPass();
+  if (tier_ == BarrierTier::kUserfaultUserOnly || tier_ == BarrierTier::kSegv) buffers_.Open();
+}
+
+bool WriteBarrier::ProtectAll() {
+  if (tier_ == BarrierTier::kSingleThread) return true;
+  if (ForEachRun(State::kPlain, [this](const Run& run) { return ProtectRun(run); })) return true;
+  ReleaseAll();
+  return false;
+}
+
+bool WriteBarrier::ProtectRun(const Run& run) {
+  const auto [address, length] = run.range;
+  if (tier_ == BarrierTier::kSegv) {
+    SetStates(run, State::kProtected);  // a part of it is, when the call fails
+    return os::Protect(address, length, os::Protection::kRead).ok();
+  }
+  // Every time, even if Cover() did: the kernel would let us protect what another userfaultfd has
+  // registered, and send its writers there.
+  if (!uffd_.Register(address, length).ok()) {
+    FindRefused(run);
+    return false;
+  }
+  SetStates(run, State::kProtected);
+  return uffd_.WriteProtect(address, length).ok();
+}
+
+// Sets refused_index_ to the first range of the run that cannot be registered.
+void WriteBarrier::FindRefused(const Run& run) {
+  for (size_t i = run.first; i < run.end; i++) {
+    const Range& range = ranges_[order_[i]];
+    const int error = uffd_.Register(range.address, range.length).error;
+    if (error != EBUSY && error != EINVAL) continue;
+    refused_index_ = order_[i];
+    return;
+  }
+}
+
+// Takes the protection off everything that was not replaced, and wakes everybody. [W2]
+void WriteBarrier::ReleaseAll() {
+  if (tier_ == BarrierTier::kSingleThread) return;
+  if (tier_ != BarrierTier::kSegv) return ReleaseAllByUserfault();
+  ForEachRun(State::kProtected, [this](const Run& run) {
+    ReleaseRunByMprotect(run);
+    return true;
+  });
+}
+
+void WriteBarrier::ReleaseAllByUserfault() {
+  bool released = true;
+  ForEachRun(State::kProtected, [&](const Run& run) {
+    const auto [address, length] = run.range;
+    released &= uffd_.Unprotect(address, length).ok() || uffd_.Unregister(address, length).ok();
+    return true;
+  });
+  // Who waits for a page that was replaced is woken by nobody else.
+  const uintptr_t low = ranges_[order_[0]].address;
+  const uintptr_t high = ranges_[order_[count_ - 1]].end();
+  const bool woken = uffd_.Wake(low, high - low).ok();
+  // Closing the descriptor does all of it at once, at the price of every registration, unless a
+  // forked child still has it; the next use opens another.
+  if (!released || !woken) uffd_.Close();
+}
+
+void WriteBarrier::ReleaseRunByMprotect(const Run& run) {
+  // Mappings were cut when the run was protected; joining them again needs nothing that the kernel
+  // could be out of for long.
+  constexpr int kTries = 1000;
+  for (int i = 0; i < kTries; i++) {
+    if (os::Protect(run.range.address, run.range.length, os::Protection::kReadWrite).ok()) return;
+  }
+  FatalAt("the kernel keeps memory read-only", reinterpret_cast<const void*>(run.range.address));
+}
+
+void WriteBarrier::MarkRemapped(size_t index) {
+  MESH_DCHECK(active_ && index < count_ && states_[index] != State::kExcluded &&
+              states_[index] != State::kRemapped);
+  states_[index] = State::kRemapped;
+}
+
+void WriteBarrier::Finish() {
+  MESH_DCHECK(active_);
+  ReleaseAll();
+  EndTier();
+  active_ = false;
+  RestoreSignals();
+}
+
+void WriteBarrier::RestoreSignals() {
+  count_ = 0;
+  os::RestoreSignalMask(signals_before_);
+}
+
+void WriteBarrier::AfterForkInChild() {
+  MESH_DCHECK(!active_);
+  uffd_.Close();
+  process_ = os::ProcessId();
+  tier_ = BarrierTier::kNone;
+}
+
+void WriteBarrier::DescriptorLost(int descriptor) {
+  MESH_DCHECK(!active_);
+  if (OwnsDescriptor(descriptor)) uffd_.Forget();
+}
+
+}  // namespace mesh
