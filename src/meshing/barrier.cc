@@ -253,16 +253,17 @@ void WriteBarrier::RestoreSignals() {
   os::RestoreSignalMask(signals_before_);
 }
 
-void WriteBarrier::AfterForkInChild() {
+void WriteBarrier::AfterForkInChild(SyscallBuffers::Record* own) {
   MESH_DCHECK(!active_);
+  buffers_.AfterForkInChild(own);
   uffd_.Close();
   process_ = os::ProcessId();
   tier_ = BarrierTier::kNone;
 }
 
-void WriteBarrier::DescriptorLost(int descriptor) {
+void WriteBarrier::DescriptorLost() {
   MESH_DCHECK(!active_);
-  if (OwnsDescriptor(descriptor)) uffd_.Forget();
+  uffd_.Forget();
 }
 
 }  // namespace mesh

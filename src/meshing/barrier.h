@@ -18,8 +18,9 @@
 //
 // [W1] After a Begin() that returned false, nothing is protected and no signal is blocked.
 // [W2] After Finish() nothing is protected, whatever calls were refused.
-// [W3] buffers_.enabled() is false only after a full userfaultfd was opened; the lower tiers need
-//      every call in progress to be published, and are out of reach from then on.
+// [W3] The lower tiers need every call in progress to be published. They are out of reach until the
+//      front says that it publishes (SyscallBuffers::Enable), and again once a full userfaultfd was
+//      open, as publishing stops then.
 // [W4] process_ is the process that may mesh. A vfork child has another id, and mesh it must not:
 // it
 //      cannot see its parent's other threads.
@@ -56,8 +57,7 @@ class WriteBarrier {
   // small beside the copies.
   static constexpr size_t kMaxRanges = 256;
 
-  constexpr WriteBarrier(SyscallBuffers& buffers, SegvHandler& handler)
-      : buffers_(buffers), handler_(handler) {}
+  constexpr WriteBarrier() = default;
   WriteBarrier(const WriteBarrier&) = delete;
   WriteBarrier& operator=(const WriteBarrier&) = delete;
 
@@ -104,8 +104,9 @@ class WriteBarrier {
   void Finish();
 
   // The parent's userfaultfd acts on the parent's memory: closes our copy of it; another is opened
-  // at the next use. The child's SyscallBuffers are reset apart. Not between Begin() and Finish().
-  void AfterForkInChild();
+  // at the next use. `own` is this thread's record of published buffers, if it has one; all others'
+  // buffers are forgotten. Not between Begin() and Finish().
+  void AfterForkInChild(SyscallBuffers::Record* own = nullptr);
 
   // From now on something stores into our memory that is neither a thread of ours nor stopped by a
   // signal handler: a clone(CLONE_VM) child, an io_uring instance. Only kUserfault will do.
@@ -116,11 +117,22 @@ class WriteBarrier {
   }
 
   // For interposed close, dup2 and close_range: whether `descriptor` is the userfaultfd. If so,
-  // take the mesh lock, call DescriptorLost(), then let the program have its way.
+  // take the mesh lock, call DescriptorLost(), then let the program have its way. Any thread.
   bool OwnsDescriptor(int descriptor) const {
     return descriptor >= 0 && descriptor == uffd_.descriptor();
   }
-  void DescriptorLost(int descriptor);
+  // The same for all numbers from `first` to `last`.
+  bool OwnsDescriptorAmong(unsigned int first, unsigned int last) const {
+    const int descriptor = uffd_.descriptor();
+    if (descriptor < 0) return false;
+    return static_cast<unsigned int>(descriptor) >= first &&
+           static_cast<unsigned int>(descriptor) <= last;
+  }
+  void DescriptorLost();
+
+  // What interposed calls publish into, and what the program's SIGSEGV goes through: see there.
+  SyscallBuffers& buffers() { return buffers_; }
+  SegvHandler& segv_handler() { return handler_; }
 
  private:
   enum class State : uint8_t { kPlain, kExcluded, kProtected, kRemapped };
@@ -156,8 +168,8 @@ class WriteBarrier {
   template <typename Visit>
   bool ForEachRun(State state, Visit visit);
 
-  SyscallBuffers& buffers_;
-  SegvHandler& handler_;
+  SyscallBuffers buffers_;
+  SegvHandler handler_;
   os::Userfaultfd uffd_;
   os::UserfaultMode uffd_mode_ = os::UserfaultMode::kFull;
   BarrierTier wanted_ = BarrierTier::kAuto;

@@ -107,6 +107,12 @@ bool SyscallBuffers::UseMembarrier() {
   return true;
 }
 
+void SyscallBuffers::Enable() {
+  is_front_publishing_ = true;
+  // order: relaxed; see enabled().
+  enabled_.store(true, std::memory_order_relaxed);
+}
+
 void SyscallBuffers::Disable() {
   // order: relaxed; see enabled().
   enabled_.store(false, std::memory_order_relaxed);
@@ -215,12 +221,14 @@ void SyscallBuffers::AfterForkInChild(Record* own) {
   for (Chunk* chunk = chunks_.load(std::memory_order_relaxed); chunk != nullptr;
        chunk = chunk->next) {
     for (Record& record : chunk->records) {
-      if (&record != own) record.Free();
+      if (&record == own) continue;
+      record.set_count(0);
+      if (own != nullptr) record.Free();
     }
   }
   unrecorded_.store(0, std::memory_order_relaxed);
   if ((closed_.load(std::memory_order_relaxed) & 1) != 0) Open();
-  enabled_.store(true, std::memory_order_relaxed);
+  enabled_.store(is_front_publishing_, std::memory_order_relaxed);
 }
 
 }  // namespace mesh

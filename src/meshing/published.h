@@ -53,11 +53,16 @@ class SyscallBuffers {
   // Returns false when the kernel has no membarrier.
   bool UseMembarrier();
 
-  // False once Disable() was called: publishing is then not needed.
+  // Whether calls have to publish, and the mesher may rely on it. False until Enable().
   bool enabled() const {
-    // order: relaxed; after Disable() a published buffer is merely superfluous.
+    // order: relaxed; Enable() comes before all threads, and after Disable() a published buffer is
+    // merely superfluous.
     return enabled_.load(std::memory_order_relaxed);
   }
+
+  // Every system call that stores into user memory is published from now on. Once, while the
+  // process has one thread.
+  void Enable();
 
   // The full tier is in use from now on. There is no way back within the process: who was in the
   // kernel before would not be in the records.
@@ -78,7 +83,8 @@ class SyscallBuffers {
   // Lets waiting publishers go on.
   void Open();
 
-  // In a fork's child: of all records, only `own` lives on. Publishing is enabled again.
+  // In a fork's child: of all records, only `own` lives on (without it, all do, empty). If the
+  // front publishes, that is enabled again: nobody is in the kernel.
   void AfterForkInChild(Record* own);
 
  private:
@@ -94,7 +100,8 @@ class SyscallBuffers {
   std::atomic<uintptr_t> low_{0};
   std::atomic<uintptr_t> high_{0};
   std::atomic<uint32_t> unrecorded_{0};  // calls in progress of threads without a record
-  std::atomic<bool> enabled_{true};
+  std::atomic<bool> enabled_{false};
+  bool is_front_publishing_ = false;
   std::atomic<bool> light_{false};  // publishers need no fence: the mesher makes one for them
 };
 

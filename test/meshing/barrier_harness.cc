@@ -36,14 +36,14 @@ BarrierHarness::BarrierHarness(size_t pairs, bool file_window)
       arena_(os::MapAnonymous(2 * pairs * kPageSize).value),
       window_(MapWindow(pairs * kPageSize, file_window)),
       spare_(os::MapAnonymous(kPageSize).value),
-      meshed_(pairs),
-      barrier_(buffers_, handler_) {
+      meshed_(pairs) {
   MESH_CHECK(arena_ != 0 && window_ != 0 && spare_ != 0);
+  buffers().Enable();
   static_cast<void>(os::AdviseNoHugePage(arena_, 2 * pairs * kPageSize).ok());
 }
 
 BarrierHarness::~BarrierHarness() {
-  handler_.Uninstall();
+  barrier_.segv_handler().Uninstall();
   MESH_CHECK(os::Unmap(arena_, 2 * pairs_ * kPageSize).ok());
   MESH_CHECK(os::Unmap(window_, pairs_ * kPageSize).ok());
   MESH_CHECK(os::Unmap(spare_, kPageSize).ok());

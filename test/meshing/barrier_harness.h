@@ -24,8 +24,7 @@ class BarrierHarness {
   ~BarrierHarness();
 
   WriteBarrier& barrier() { return barrier_; }
-  SyscallBuffers& buffers() { return buffers_; }
-  SegvHandler& handler() { return handler_; }
+  SyscallBuffers& buffers() { return barrier_.buffers(); }
   size_t pairs() const { return pairs_; }
 
   Range span(size_t pair, int member) const;
@@ -52,8 +51,6 @@ class BarrierHarness {
   uintptr_t window_;
   uintptr_t spare_;
   std::vector<bool> meshed_;
-  SyscallBuffers buffers_;
-  SegvHandler handler_;
   WriteBarrier barrier_;
 };
 

@@ -90,6 +90,18 @@ TEST(Choice, ARefusalIsRemembered) {
   EXPECT_EQ(injector.count(os::Call::kUserfaultfdOpen), asked);
 }
 
+TEST(Choice, LowerTiersNeedAFrontThatPublishes) {
+  for (BarrierTier tier : {BarrierTier::kUserfaultUserOnly, BarrierTier::kSegv}) {
+    WriteBarrier barrier;
+    barrier.Init(tier);
+    EXPECT_EQ(barrier.Prepare(), BarrierTier::kNone);
+    if (!TierIsThere(tier)) continue;
+    barrier.buffers().Enable();
+    EXPECT_EQ(barrier.Prepare(), tier);
+    barrier.segv_handler().Uninstall();
+  }
+}
+
 TEST(Choice, LowerTiersAreClosedOnceTheFullOneWasOpen) {
   if (!TierIsThere(BarrierTier::kUserfault)) GTEST_SKIP();
   BarrierHarness harness(1);
@@ -221,7 +233,6 @@ TEST_P(BarrierTiers, AForkedChildMeshesItsOwnMemory) {
   EXPECT_EQ(InChild([&] {
               if (harness_->Begin(2, 1)) return 1;  // not told yet
               harness_->barrier().AfterForkInChild();
-              harness_->buffers().AfterForkInChild(nullptr);
               if (!harness_->Mesh(2, 2)) return 2;
               ExpectIntact();
               return HasFailure() ? 3 : 0;
@@ -242,7 +253,10 @@ TEST_P(BarrierTiers, SurvivesTheLossOfItsDescriptor) {
   ASSERT_EQ(number >= 0, has_descriptor);
   EXPECT_FALSE(barrier.OwnsDescriptor(-1));
   if (!has_descriptor) return;
-  barrier.DescriptorLost(number);
+  EXPECT_TRUE(barrier.OwnsDescriptorAmong(3, ~0u));
+  EXPECT_FALSE(barrier.OwnsDescriptorAmong(3, static_cast<unsigned int>(number) - 1));
+  barrier.DescriptorLost();
+  EXPECT_FALSE(barrier.OwnsDescriptorAmong(0, ~0u));
   EXPECT_FALSE(barrier.OwnsDescriptor(number));
   ASSERT_EQ(dup2(0, number), number);
   EXPECT_TRUE(harness_->Mesh(1, 1));

@@ -27,6 +27,7 @@ constexpr Range kNothing = {0x10010, 0};
 
 class Published : public testing::Test {
  protected:
+  Published() { buffers_.Enable(); }
   ~Published() override { buffers_.Release(record_); }
   SyscallBuffers buffers_;
   SyscallBuffers::Record* record_ = buffers_.Acquire();
@@ -114,6 +115,22 @@ TEST_F(Published, ForkKeepsTheCallersRecordAlone) {
   buffers_.Open();
 }
 
+TEST(Publishing, IsOffUntilTheFrontPublishes) {
+  SyscallBuffers buffers;
+  EXPECT_FALSE(buffers.enabled());
+  buffers.AfterForkInChild(nullptr);
+  EXPECT_FALSE(buffers.enabled());
+  buffers.Enable();
+  EXPECT_TRUE(buffers.enabled());
+}
+
+TEST_F(Published, ForkWithoutARecordKeepsThemAllEmpty) {
+  buffers_.Publish(record_, {&kInside, 1});
+  buffers_.AfterForkInChild(nullptr);
+  EXPECT_FALSE(buffers_.Overlaps(kInside));
+  EXPECT_NE(buffers_.Acquire(), record_);
+}
+
 TEST_F(Published, DisabledCostsNothing) {
   buffers_.Disable();
   PublishedBuffers published(buffers_, record_, {&kInside, 1});
@@ -163,6 +180,8 @@ class Agreement : public testing::TestWithParam<bool> {
     test.buffers_.Release(record);
     return nullptr;
   }
+
+  Agreement() { buffers_.Enable(); }
 
   SyscallBuffers buffers_;
   std::atomic<bool> protected_[kPages] = {};
