@@ -125,8 +125,8 @@ SpanId Arena::TakeLocked(bool small, PageCount pages, PageCount alignment_pages,
   return runs.Take(pages, alignment_pages, prefer_clean, clean);
 }
 
-SpanId Arena::AllocateSpan(SizeClass size_class) {
-  PageCount pages = kSizeClasses[size_class].span_pages;
+SpanId Arena::AllocateSpan(SizeClass size_class, uint32_t units) {
+  PageCount pages = kSizeClasses[size_class].unit_pages * units;
   bool clean = false;
   MutexLock lock(lock_);
   SpanId id = TakeLocked(true, pages, 1, false, &clean);

@@ -47,8 +47,8 @@ class Arena {
 
   constexpr Arena() = default;
 
-  // A span of the class, entries set. kNoSpan when out of memory.
-  SpanId AllocateSpan(SizeClass size_class);
+  // A span of `units` units of the class, entries set. kNoSpan when out of memory.
+  SpanId AllocateSpan(SizeClass size_class, uint32_t units);
   // Gives a span of a size class back. `dirty` is false when fresh memory was mapped over it.
   void FreeSpan(SpanId id, PageCount pages, bool dirty);
 
@@ -82,16 +82,12 @@ class Arena {
     for (uint32_t i = 0; i < segment_count_; i++) {
       const Segment& segment = *segments_[i];
       if (!segment.small) continue;
-      for (PageIndex page = 0; page < segment.committed;) {
+      for (PageIndex page = 0; page < segment.committed; page++) {
         // order: relaxed; the locks that the caller holds order it.
         PageEntry entry = segment.entries[page].load(std::memory_order_relaxed);
-        if (entry.is_empty()) {
-          page++;
-          continue;
+        if (!entry.is_empty() && entry.page_in_span() == 0) {
+          visit(PageMap::IdOf(segment, page), entry.size_class());
         }
-        PageIndex next = page + kSizeClasses[entry.size_class()].span_pages;
-        visit(PageMap::IdOf(segment, page), entry.size_class());
-        page = next;
       }
     }
   }

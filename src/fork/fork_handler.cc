@@ -18,8 +18,7 @@ void ForkHandler::SeparateMeshedSpans() NO_THREAD_SAFETY_ANALYSIS {
   if (backing.bytes_in_use() == 0) return;
   auto split = [&](MiniHeap* span) {
     uint32_t generation = 0;
-    if (!backing.MakePrivate(span->address(), span->backing(), span->info().span_pages,
-                             &generation)) {
+    if (!backing.MakePrivate(span->address(), span->backing(), span->pages(), &generation)) {
       return false;
     }
     span->SetMemory(generation == kNoBackingPage ? SpanMemory::kPrivate : SpanMemory::kFrozen,

@@ -48,10 +48,9 @@ size_t Compactor::Run(const PassLimits& limits, bool wait) {
       next_class_ = (next_class_ + 1) % heaps_.size();
       const SizeClassInfo& info = kSizeClasses[heap.size_class()];
       if (!info.meshable || !(heap.TakeChanged() || limits.every_class)) continue;
-      uint32_t spans = CompactClassLocked(heap, limits);
-      statistics_.spans_meshed += spans;
-      statistics_.pages_meshed += uint64_t{spans} * info.span_pages;
-      freed += (size_t{spans} * info.span_pages) << kPageShift;
+      for (uint32_t units = info.max_units; units > 0; units /= 2) {
+        freed += size_t{CompactClassLocked(heap, units, limits)} << kPageShift;
+      }
     }
     if (freed > 0) NoteSavedLocked();
     static_cast<void>(os::ReleasePages(reinterpret_cast<uintptr_t>(scratch_), sizeof(Scratch)));
@@ -60,12 +59,16 @@ size_t Compactor::Run(const PassLimits& limits, bool wait) {
   return freed;
 }
 
-uint32_t Compactor::CompactClassLocked(SizeClassHeap& heap, const PassLimits& limits) {
+// Long spans come first: each of them saves more for its mapping.
+// Returns: pages freed.
+uint32_t Compactor::CompactClassLocked(SizeClassHeap& heap, uint32_t units,
+                                       const PassLimits& limits) {
   Scratch& s = *scratch_;
-  uint32_t count = heap.Withdraw(s.leaders, s.bits, s.counts);
+  uint32_t count = heap.Withdraw(units, s.leaders, s.bits, s.counts);
   uint32_t meshed = 0;
   if (count > 1) {
-    uint32_t groups = PlanLocked(heap, count, limits.tests_per_class);
+    uint32_t groups = PlanLocked(kSizeClasses[heap.size_class()].slots * units, count,
+                                  limits.tests_per_class);
     meshed = MeshGroupsLocked(heap, groups, limits);
   }
   heap.Restore({s.leaders, count});
@@ -73,9 +76,9 @@ uint32_t Compactor::CompactClassLocked(SizeClassHeap& heap, const PassLimits& li
 }
 
 // Sorts the candidates by the group that the packer puts them in; order[] becomes where each starts.
-uint32_t Compactor::PlanLocked(const SizeClassHeap& heap, uint32_t count, uint64_t tests) {
+uint32_t Compactor::PlanLocked(SlotIndex slots, uint32_t count, uint64_t tests) {
   Scratch& s = *scratch_;
-  PackLimits limits{kSizeClasses[heap.size_class()].slots, kMaxGroupMembers, tests};
+  PackLimits limits{slots, kMaxGroupMembers, tests};
   uint32_t groups = PackGroups({s.bits, count}, {s.counts, count}, limits,
                                {s.order, s.group, s.group_bits, s.group_count, s.members});
   uint32_t start = 0;
@@ -107,7 +110,9 @@ uint32_t Compactor::MeshGroupsLocked(SizeClassHeap& heap, uint32_t groups,
       }
     });
     if (next > first) NotePauseLocked(os::MonotonicNs() - began);
-    meshed += result.spans_freed;
+    meshed += result.pages_freed;
+    statistics_.spans_meshed += result.spans_freed;
+    statistics_.pages_meshed += result.pages_freed;
     statistics_.moves_failed += result.moves_failed;
     statistics_.barrier_failed += result.barrier_failed ? 1 : 0;
     statistics_.mappings_refused += budget_.is_exhausted() ? 1 : 0;
@@ -119,9 +124,7 @@ uint32_t Compactor::MeshGroupsLocked(SizeClassHeap& heap, uint32_t groups,
 
 void Compactor::NoteSavedLocked() {
   uint64_t pages = 0;
-  for (SizeClassHeap& heap : heaps_) {
-    pages += heap.statistics().meshed * kSizeClasses[heap.size_class()].span_pages;
-  }
+  for (SizeClassHeap& heap : heaps_) pages += heap.statistics().meshed_pages;
   if (pages > statistics_.pages_saved_peak) statistics_.pages_saved_peak = pages;
 }
 

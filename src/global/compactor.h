@@ -73,8 +73,9 @@ class Compactor {
   };
 
   bool PrepareLocked() REQUIRES(lock_);
-  uint32_t CompactClassLocked(SizeClassHeap& heap, const PassLimits& limits) REQUIRES(lock_);
-  uint32_t PlanLocked(const SizeClassHeap& heap, uint32_t count, uint64_t tests) REQUIRES(lock_);
+  uint32_t CompactClassLocked(SizeClassHeap& heap, uint32_t units, const PassLimits& limits)
+      REQUIRES(lock_);
+  uint32_t PlanLocked(SlotIndex slots, uint32_t count, uint64_t tests) REQUIRES(lock_);
   uint32_t MeshGroupsLocked(SizeClassHeap& heap, uint32_t groups, const PassLimits& limits)
       REQUIRES(lock_);
   void NoteSavedLocked() REQUIRES(lock_);

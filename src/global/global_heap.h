@@ -59,7 +59,7 @@ class GlobalHeap {
 
  private:
   // The owner id of AllocateDirect(): attached for one call only.
-  static constexpr uint32_t kDirectOwner = 1;
+  static constexpr uint16_t kDirectOwner = 1;
 
   Arena arena_;
   Backing backing_;

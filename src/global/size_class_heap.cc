@@ -9,7 +9,6 @@ namespace mesh {
 void SizeClassHeap::Init(SizeClass size_class, Arena* arena, Backing* backing,
                          SpanReleaser* releaser) {
   size_class_ = size_class;
-  slots_ = kSizeClasses[size_class].slots;
   arena_ = arena;
   backing_ = backing;
   releaser_ = releaser;
@@ -35,19 +34,41 @@ void SizeClassHeap::InsertLocked(MiniHeap* leader) {
   MESH_DCHECK(leader->is_leader() && leader->place_ == SpanPlace::kNowhere);
   leader->owner_ = 0;
   if (leader->in_use_ == 0) return ReleaseGroupLocked(leader);
-  if (leader->in_use_ == slots_) return;
+  if (leader->is_full()) return;
   leader->place_ = SpanPlace::kPartial;
-  leader->bin_ = static_cast<uint8_t>(BinOf(leader->in_use_));
+  leader->bin_ = static_cast<uint8_t>(BinOf(leader));
   partial_[leader->bin_].PushFront(leader);
 }
 
-void SizeClassHeap::AttachToLocked(MiniHeap* leader, uint32_t owner) {
+uint32_t SizeClassHeap::NextUnitsLocked() const {
+  uint32_t units = 1;
+  for (int length = 0; units < kSizeClasses[size_class_].max_units; length++) {
+    if (spans_of_length_[length] < spans_per_length_) break;
+    units *= 2;
+  }
+  return units;
+}
+
+void SizeClassHeap::NoteStartedLocked(const MiniHeap* span) {
+  spans_started_++;
+  if (++spans_ > spans_peak_) spans_peak_ = spans_;
+  spans_of_length_[std::countr_zero(span->units())]++;
+  pages_ += span->pages();
+}
+
+void SizeClassHeap::NoteEndedLocked(uint32_t units) {
+  spans_--;
+  spans_of_length_[std::countr_zero(units)]--;
+  pages_ -= uint64_t{units} * kSizeClasses[size_class_].unit_pages;
+}
+
+void SizeClassHeap::AttachToLocked(MiniHeap* leader, uint16_t owner) {
   leader->place_ = SpanPlace::kAttached;
   leader->owner_ = owner;
   attached_.PushFront(leader);
 }
 
-MiniHeap* SizeClassHeap::AttachLocked(uint32_t owner) {
+MiniHeap* SizeClassHeap::AttachLocked(uint16_t owner) {
   for (uint32_t bin = kBins; bin > 0; bin--) {
     MiniHeap* leader = partial_[bin - 1].front();
     if (leader == nullptr) continue;
@@ -55,11 +76,11 @@ MiniHeap* SizeClassHeap::AttachLocked(uint32_t owner) {
     AttachToLocked(leader, owner);
     return leader;
   }
-  SpanId id = arena_->AllocateSpan(size_class_);
+  uint32_t units = NextUnitsLocked();
+  SpanId id = arena_->AllocateSpan(size_class_, units);
   if (id == kNoSpan) return nullptr;
-  spans_started_++;
-  if (++spans_ > spans_peak_) spans_peak_ = spans_;
-  MiniHeap* fresh = MiniHeap::Start(id, size_class_);
+  MiniHeap* fresh = MiniHeap::Start(id, size_class_, units);
+  NoteStartedLocked(fresh);
   AttachToLocked(fresh, owner);
   return fresh;
 }
@@ -68,22 +89,21 @@ uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, Random& random, bool shu
                                         uint32_t wanted) {
   uint8_t slots[Bitmap::kBits];
   uint32_t count = 0;
-  Bitmap free = Bitmap::FirstBits(slots_).Without(span->GroupOccupancy());
+  Bitmap free = Bitmap::FirstBits(span->slots()).Without(span->GroupOccupancy());
   free.ForEachSet([&](SlotIndex slot) { slots[count++] = static_cast<uint8_t>(slot); });
   uint32_t taken = wanted < count ? wanted : count;
-  size_t size = kSizeClasses[size_class_].size;
   auto* base = reinterpret_cast<char*>(span->address());
   for (uint32_t i = 0; i < taken; i++) {
     uint32_t at = shuffle ? i + random.Below(count - i) : i;
     uint8_t slot = slots[at];
     slots[at] = slots[i];
     span->TakeSlot(slot);
-    out[i] = base + slot * size;
+    out[i] = base + span->OffsetOf(slot);
   }
   return taken;
 }
 
-uint32_t SizeClassHeap::Refill(uint32_t owner, SpanId* attached, Random& random, bool shuffle,
+uint32_t SizeClassHeap::Refill(uint16_t owner, SpanId* attached, Random& random, bool shuffle,
                                void** out, uint32_t wanted) {
   MutexLock lock(lock_);
   changed_ = true;
@@ -98,7 +118,7 @@ uint32_t SizeClassHeap::Refill(uint32_t owner, SpanId* attached, Random& random,
       if (span == nullptr) break;
     }
     taken += TakeSlotsLocked(span, random, shuffle, out + taken, wanted - taken);
-    if (span->in_use_ < slots_) continue;
+    if (!span->is_full()) continue;
     RemoveFromListLocked(span);
     InsertLocked(span);
     *attached = kNoSpan;
@@ -110,12 +130,15 @@ uint32_t SizeClassHeap::Refill(uint32_t owner, SpanId* attached, Random& random,
 // Makes a member without objects private memory of the arena again. False: the kernel refuses.
 bool SizeClassHeap::ReleaseMemberLocked(MiniHeap* member) {
   MiniHeap* leader = member->leader();
+  uint32_t units = member->units();
   member->Leave();
+  NoteLeftLocked(member);
   if (releaser_->Release(member)) {
-    members_--;
-    spans_--;
+    NoteEndedLocked(units);
     return true;
   }
+  members_++;
+  member_pages_ += member->pages();
   leader->Adopt(member);
   return false;
 }
@@ -128,9 +151,11 @@ void SizeClassHeap::ReleaseGroupLocked(MiniHeap* leader) {
   });
   SpanMemory memory = leader->memory();
   BackingPage backing = leader->backing();
+  PageCount pages = leader->pages();
+  uint32_t units = leader->units();
   if (released && releaser_->Release(leader)) {
-    spans_--;
-    if (memory == SpanMemory::kShared) backing_->Free(backing, kSizeClasses[size_class_].span_pages);
+    NoteEndedLocked(units);
+    if (memory == SpanMemory::kShared) backing_->Free(backing, pages);
     return;
   }
   leader->place_ = SpanPlace::kPartial;
@@ -144,7 +169,7 @@ void SizeClassHeap::AfterFreeLocked(MiniHeap* span, MiniHeap* leader) {
   if (span != leader && span->occupancy_.IsEmpty()) ReleaseMemberLocked(span);
   if (leader->place_ == SpanPlace::kAttached || leader->place_ == SpanPlace::kWithdrawn) return;
   if (leader->place_ == SpanPlace::kPartial && leader->in_use_ > 0 &&
-      leader->bin_ == BinOf(leader->in_use_)) {
+      leader->bin_ == BinOf(leader)) {
     return;
   }
   RemoveFromListLocked(leader);
@@ -160,8 +185,8 @@ void SizeClassHeap::FreeOneLocked(void* object, bool lenient) {
   }
   MiniHeap* span = MiniHeap::Of(PageMap::SpanOf(address, entry));
   size_t offset = address - span->address();
-  SlotIndex slot = SlotAt(size_class_, offset);
-  if (slot * size_t{kSizeClasses[size_class_].size} != offset) {
+  SlotIndex slot = span->SlotAt(offset);
+  if (slot >= span->slots() || span->OffsetOf(slot) != offset) {
     FatalAt("free of a pointer into the middle of an object", object);
   }
   MiniHeap* leader = span->leader();
@@ -173,7 +198,7 @@ void SizeClassHeap::FreeOneLocked(void* object, bool lenient) {
   AfterFreeLocked(span, leader);
 }
 
-void SizeClassHeap::Detach(uint32_t owner, SpanId attached) {
+void SizeClassHeap::Detach(uint16_t owner, SpanId attached) {
   if (attached == kNoSpan) return;
   MutexLock lock(lock_);
   MiniHeap* span = MiniHeap::Of(attached);
@@ -182,14 +207,14 @@ void SizeClassHeap::Detach(uint32_t owner, SpanId attached) {
   InsertLocked(span);
 }
 
-uint32_t SizeClassHeap::Withdraw(std::span<MiniHeap*> out, std::span<Bitmap> bits,
+uint32_t SizeClassHeap::Withdraw(uint32_t units, std::span<MiniHeap*> out, std::span<Bitmap> bits,
                                  std::span<uint16_t> counts) {
   MutexLock lock(lock_);
   uint32_t count = 0;
   auto take_from = [&](SpanList& list) {
     for (MiniHeap* leader = list.front(); leader != nullptr && count < out.size();) {
       MiniHeap* next = SpanList::Next(leader);
-      if (leader->in_use_ * 8 <= slots_ * 7) {
+      if (leader->units() == units && leader->in_use() * 8 <= leader->slots() * 7) {
         RemoveFromListLocked(leader);
         leader->place_ = SpanPlace::kWithdrawn;
         leader->owner_ = 0;
@@ -236,7 +261,7 @@ size_t SizeClassHeap::ReleaseFreeSlots() {
   MutexLock lock(lock_);
   for (SpanList& list : partial_) {
     for (MiniHeap* span = list.front(); span != nullptr; span = SpanList::Next(span)) {
-      Bitmap::FirstBits(slots_).Without(span->occupancy()).ForEachSet([&](SlotIndex slot) {
+      Bitmap::FirstBits(span->slots()).Without(span->occupancy()).ForEachSet([&](SlotIndex slot) {
         uintptr_t address = span->address() + size_t{slot} * info.size;
         if (os::ReleasePages(address, info.size).ok()) released += info.size;
       });
@@ -252,6 +277,8 @@ SizeClassStatistics SizeClassHeap::statistics() {
   for (const SpanList& list : partial_) result.partial += list.size();
   result.spans = spans_;
   result.meshed = members_;
+  result.pages = pages_;
+  result.meshed_pages = member_pages_;
   result.in_use = in_use_;
   result.spans_started = spans_started_;
   result.spans_peak = spans_peak_;
@@ -264,7 +291,7 @@ void SizeClassHeap::CheckInvariants() {
     for (MiniHeap* span = partial_[bin].front(); span != nullptr; span = SpanList::Next(span)) {
       span->CheckInvariants();
       MESH_CHECK(span->place_ == SpanPlace::kPartial && span->bin_ == bin);
-      MESH_CHECK(BinOf(span->in_use_) == bin && !span->is_full());
+      MESH_CHECK(BinOf(span) == bin && !span->is_full());
     }
   }
   for (MiniHeap* span = attached_.front(); span != nullptr; span = SpanList::Next(span)) {

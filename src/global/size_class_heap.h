@@ -12,6 +12,7 @@
 // [SH2] A span without objects goes back to the arena at once, unless it is attached or withdrawn.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <span>
 
@@ -28,8 +29,10 @@ namespace mesh {
 struct SizeClassStatistics {
   uint32_t attached = 0;
   uint32_t partial = 0;
-  uint64_t spans = 0;   // virtual
-  uint64_t meshed = 0;  // of these, whose physical span another one pays for
+  uint64_t spans = 0;         // virtual
+  uint64_t meshed = 0;        // of these, whose physical span another one pays for
+  uint64_t pages = 0;         // virtual
+  uint64_t meshed_pages = 0;  // of these, which another span's physical pages serve
   uint64_t in_use = 0;  // slots set
   uint64_t spans_started = 0;  // since the program began
   uint64_t spans_peak = 0;     // most at one time
@@ -39,13 +42,16 @@ class SizeClassHeap {
  public:
   constexpr SizeClassHeap() = default;
 
-  // Before first use. `releaser` and `arena` outlive this heap.
+  // Before first use. What is handed in outlives this heap.
   void Init(SizeClass size_class, Arena* arena, Backing* backing, SpanReleaser* releaser);
+
+  // Spans of one length that the class has before it makes longer ones; before first use.
+  void set_spans_per_length(uint64_t count) { spans_per_length_ = count; }
 
   // Takes up to `wanted` free slots, in random order when `shuffle`, for thread heap `owner`.
   // `attached` is the span that the owner draws from, kNoSpan at first; updated.
   // Returns: slots written to `out`; 0 when out of memory.
-  uint32_t Refill(uint32_t owner, SpanId* attached, Random& random, bool shuffle, void** out,
+  uint32_t Refill(uint16_t owner, SpanId* attached, Random& random, bool shuffle, void** out,
                   uint32_t wanted);
 
   // Frees `count` objects of this class. Ends the program on a pointer that is no object (any more).
@@ -61,12 +67,13 @@ class SizeClassHeap {
   }
 
   // The owner draws from `attached` no longer.
-  void Detach(uint32_t owner, SpanId attached);
+  void Detach(uint16_t owner, SpanId attached);
 
-  // Compaction, step 1: takes up to out.size() leaders out of the lists, sparsest first; those that
-  // are fuller than 7/8 stay. Their slots are handed out by nobody until Restore().
+  // Compaction, step 1: takes up to out.size() leaders of `units` units out of the lists, sparsest
+  // first; those that are fuller than 7/8 stay. Their slots are handed out by nobody until Restore().
   // Copies their bits and counts as they are now; bits can only be cleared meanwhile.
-  uint32_t Withdraw(std::span<MiniHeap*> out, std::span<Bitmap> bits, std::span<uint16_t> counts);
+  uint32_t Withdraw(uint32_t units, std::span<MiniHeap*> out, std::span<Bitmap> bits,
+                    std::span<uint16_t> counts);
   // Step 2: runs a batch under this class's lock. `add` gets the mesher and adds groups.
   template <typename Add>
   MeshResult MeshBatch(Mesher& mesher, Add add) {
@@ -75,6 +82,7 @@ class SizeClassHeap {
     MeshResult result = mesher.Run();
     mesher.ForEachTouched([&](MiniHeap* span) { RestoreLocked(span->leader()); });
     members_ += result.spans_freed;
+    member_pages_ += result.pages_freed;
     return result;
   }
   // Step 3: puts what is still withdrawn back into the lists.
@@ -96,7 +104,7 @@ class SizeClassHeap {
     while (!leader->is_alone()) {
       MiniHeap* member = MiniHeap::Of(leader->next_member_);
       member->Leave();
-      members_--;
+      NoteLeftLocked(member);
       refused += split(member) ? 0 : 1;
       InsertLocked(member);
     }
@@ -120,9 +128,21 @@ class SizeClassHeap {
  private:
   static constexpr uint32_t kBins = 8;
 
-  uint32_t BinOf(uint32_t in_use) const { return in_use * kBins / slots_; }
-  MiniHeap* AttachLocked(uint32_t owner) REQUIRES(lock_);
-  void AttachToLocked(MiniHeap* leader, uint32_t owner) REQUIRES(lock_);
+  static constexpr int kLengths = 5;  // 1, 2, 4, 8, 16 units
+
+  static uint32_t BinOf(const MiniHeap* leader) {
+    return leader->in_use() * kBins / leader->slots();
+  }
+  // Units of the next span: longer ones for a class that has many.
+  uint32_t NextUnitsLocked() const REQUIRES(lock_);
+  void NoteStartedLocked(const MiniHeap* span) REQUIRES(lock_);
+  void NoteEndedLocked(uint32_t units) REQUIRES(lock_);
+  void NoteLeftLocked(const MiniHeap* member) REQUIRES(lock_) {
+    members_--;
+    member_pages_ -= member->pages();
+  }
+  MiniHeap* AttachLocked(uint16_t owner) REQUIRES(lock_);
+  void AttachToLocked(MiniHeap* leader, uint16_t owner) REQUIRES(lock_);
   uint32_t TakeSlotsLocked(MiniHeap* span, Random& random, bool shuffle, void** out,
                            uint32_t wanted) REQUIRES(lock_);
   void RemoveFromListLocked(MiniHeap* leader) REQUIRES(lock_);
@@ -135,17 +155,20 @@ class SizeClassHeap {
 
   Mutex lock_{LockRank::kSizeClass};
   SizeClass size_class_ = kNoClass;
-  uint32_t slots_ = 1;
+  uint64_t spans_per_length_ = UINT64_MAX;
   Arena* arena_ = nullptr;
   Backing* backing_ = nullptr;
   SpanReleaser* releaser_ = nullptr;
   SpanList partial_[kBins] GUARDED_BY(lock_);
   SpanList attached_ GUARDED_BY(lock_);
   uint64_t spans_ GUARDED_BY(lock_) = 0;  // virtual spans of this class
+  uint64_t spans_of_length_[kLengths] GUARDED_BY(lock_) = {};
+  uint64_t pages_ GUARDED_BY(lock_) = 0;
   uint64_t spans_started_ GUARDED_BY(lock_) = 0;
   uint64_t spans_peak_ GUARDED_BY(lock_) = 0;
   uint64_t in_use_ GUARDED_BY(lock_) = 0;  // slots set, in all
   uint64_t members_ GUARDED_BY(lock_) = 0;  // spans that a group's leader shares its memory with
+  uint64_t member_pages_ GUARDED_BY(lock_) = 0;
   bool changed_ GUARDED_BY(lock_) = false;
 };
 

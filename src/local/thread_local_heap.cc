@@ -30,7 +30,7 @@ size_t ThreadLocalHeap::Footprint() {
   return RoundUp(sizeof(ThreadLocalHeap), 64) + TotalSlots() * sizeof(void*);
 }
 
-ThreadLocalHeap* ThreadLocalHeap::Create(void* memory, uint32_t id) {
+ThreadLocalHeap* ThreadLocalHeap::Create(void* memory, uint16_t id) {
   auto* heap = new (memory) ThreadLocalHeap();
   heap->id_ = id;
   return heap;

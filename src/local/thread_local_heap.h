@@ -24,7 +24,7 @@ class ThreadLocalHeap {
   // Bytes of memory that a heap and its vectors need; most of it is never touched.
   static size_t Footprint();
   // Makes a heap in zeroed memory of Footprint() bytes.
-  static ThreadLocalHeap* Create(void* memory, uint32_t id);
+  static ThreadLocalHeap* Create(void* memory, uint16_t id);
   // Readies it for a (new) thread.
   void Start(GlobalHeap* global, uint64_t seed, bool shuffle);
 
@@ -50,7 +50,7 @@ class ThreadLocalHeap {
   // Bytes of free slots held; another thread may read a value that is a little old.
   size_t cached_bytes() const;
 
-  uint32_t id() const { return id_; }
+  uint16_t id() const { return id_; }
   void Reseed(uint64_t seed) { random_.Seed(seed); }
 
  private:
@@ -61,7 +61,7 @@ class ThreadLocalHeap {
   Random random_;
   GlobalHeap* global_ = nullptr;
   SpanId attached_[kClassCount] = {};
-  uint32_t id_ = 0;
+  uint16_t id_ = 0;
   // Links of the registry.
   ThreadLocalHeap* next = nullptr;
   ThreadLocalHeap* previous = nullptr;

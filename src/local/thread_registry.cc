@@ -9,9 +9,10 @@ ThreadLocalHeap* ThreadRegistry::Acquire(GlobalHeap* global, uint64_t seed, bool
   MutexLock lock(lock_);
   ThreadLocalHeap* heap = idle_.PopFront();
   if (heap == nullptr) {
+    if (next_id_ > UINT16_MAX) return nullptr;
     void* memory = AllocateMetadata(ThreadLocalHeap::Footprint());
     if (memory == nullptr) return nullptr;
-    heap = ThreadLocalHeap::Create(memory, next_id_++);
+    heap = ThreadLocalHeap::Create(memory, static_cast<uint16_t>(next_id_++));
   }
   heap->Start(global, seed, shuffle);
   active_.PushFront(heap);

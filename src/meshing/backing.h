@@ -64,7 +64,7 @@ class Backing {
  private:
   static constexpr PageCount kChunkPages = 16384;  // 64 MiB of address space
   static constexpr uint32_t kMaxChunks = 4096;     // 256 GiB of meshed memory
-  static constexpr PageCount kMaxRun = 64;         // pages of the longest meshable span
+  static constexpr PageCount kMaxRun = kMaxMeshablePages;
   static constexpr uint32_t kMaxGenerations = 64;
 
   struct Chunk {

@@ -29,7 +29,7 @@ bool Mesher::Add(std::span<MiniHeap* const> leaders) {
   }
   if (move_count_ + needed > kMaxMoves || !budget_.Take(mappings)) return false;
   Group& group = groups_[group_count_];
-  group.pages = leaders[0]->info().span_pages;
+  group.pages = leaders[0]->pages();
   group.leader = keeper;
   group.is_new = keeper == nullptr;
   group.to = group.is_new ? backing_.Allocate(group.pages) : keeper->backing();
@@ -54,7 +54,10 @@ void Mesher::Copy(const Move& move) {
   auto* from = reinterpret_cast<const char*>(span->address());
   auto* to = reinterpret_cast<char*>(backing_.AddressOf(groups_[move.group].to));
   span->occupancy().ForEachSet(
-      [&](SlotIndex slot) { memcpy(to + slot * size, from + slot * size, size); });
+      [&](SlotIndex slot) {
+        size_t offset = span->OffsetOf(slot);
+        memcpy(to + offset, from + offset, size);
+      });
 }
 
 bool Mesher::Alias(const Move& move) {
@@ -110,7 +113,10 @@ MeshResult Mesher::Run() {
   }
   DropWindow();
   ReleaseUnused();
-  if (gained > 0) result.spans_freed = static_cast<uint32_t>(gained);
+  if (gained > 0) {
+    result.spans_freed = static_cast<uint32_t>(gained);
+    result.pages_freed = result.spans_freed * groups_[0].pages;
+  }
   move_count_ = 0;
   group_count_ = 0;
   return result;

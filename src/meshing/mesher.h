@@ -27,6 +27,7 @@ namespace mesh {
 
 struct MeshResult {
   uint32_t spans_freed = 0;     // physical spans not needed any more: members more than before
+  uint32_t pages_freed = 0;     // their pages
   uint32_t moves_failed = 0;    // spans that the kernel refused to alias
   bool barrier_failed = false;  // nothing was done: no barrier could be raised
 };
@@ -41,7 +42,8 @@ class Mesher {
   // Virtual spans that one batch moves at most.
   static constexpr uint32_t kMaxMoves = 128;
 
-  // Plans to mesh the groups led by `leaders` (at least two, of one size class, no slot set in two of
+  // Plans to mesh the groups led by `leaders` (at least two, of one size class
+  // and length, no slot set in two of
   // them, all withdrawn) into one. False when the batch has no room for it, or memory or mappings
   // are not to be had; then nothing is planned.
   bool Add(std::span<MiniHeap* const> leaders);

@@ -9,7 +9,7 @@ namespace mesh {
 bool SpanReleaser::Release(MiniHeap* span) {
   MESH_DCHECK(span->is_alone() && span->occupancy().IsEmpty());
   SpanId id = span->id();
-  PageCount pages = span->info().span_pages;
+  PageCount pages = span->pages();
   if (span->memory() == SpanMemory::kPrivate) {
     arena_.FreeSpan(id, pages, true);
     return true;

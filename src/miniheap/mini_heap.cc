@@ -3,7 +3,7 @@
 
 namespace mesh {
 
-MiniHeap* MiniHeap::Start(SpanId id, SizeClass size_class) {
+MiniHeap* MiniHeap::Start(SpanId id, SizeClass size_class, uint32_t units) {
   MiniHeap* heap = Of(id);
   heap->occupancy_ = Bitmap();
   heap->next_ = kNoSpan;
@@ -13,6 +13,7 @@ MiniHeap* MiniHeap::Start(SpanId id, SizeClass size_class) {
   heap->next_member_ = kNoSpan;
   heap->backing_ = kNoBackingPage;
   heap->owner_ = 0;
+  heap->units_ = static_cast<uint8_t>(units);
   heap->in_use_ = 0;
   heap->size_class_ = size_class;
   heap->bin_ = 0;
@@ -76,10 +77,11 @@ void MiniHeap::CheckInvariants() {
     all |= member->occupancy_;
     count += member->occupancy_.Count();
     MESH_CHECK(member->leader_ == id_ && member->size_class_ == size_class_);
+    MESH_CHECK(member->units_ == units_);
     MESH_CHECK(member->memory_ == memory_ && member->backing_ == backing_);  // [MH5]
     MESH_CHECK(member == this || member->place_ == SpanPlace::kNowhere);     // [MH4]
   });
-  MESH_CHECK(count == in_use_ && count <= info().slots);  // [MH3]
+  MESH_CHECK(count == in_use_ && count <= slots());  // [MH3]
   MESH_CHECK(is_alone() || memory_ == SpanMemory::kShared);
 }
 

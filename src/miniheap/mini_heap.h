@@ -16,7 +16,8 @@
 // [MH2] The bitmaps of a mesh group's members are disjoint.
 // [MH3] A leader's in_use is the number of bits set in its whole group; a member's is not used.
 // [MH4] Only a leader is in a list.
-// [MH5] All members of a group of two and more are kShared and name the same backing pages.
+// [MH5] All members of a group of two and more are kShared, as long as each other, and name the same
+//       backing pages.
 #pragma once
 
 #include <cstdint>
@@ -52,13 +53,31 @@ class MiniHeap {
   static MiniHeap* Of(SpanId id) { return PageMap::Record<MiniHeap>(id); }
 
   // Starts the life of a span that the arena has just handed out: private, alone, empty.
-  static MiniHeap* Start(SpanId id, SizeClass size_class);
+  static MiniHeap* Start(SpanId id, SizeClass size_class, uint32_t units);
 
   SpanId id() const { return id_; }
   SizeClass size_class() const { return size_class_; }
   const SizeClassInfo& info() const { return kSizeClasses[size_class_]; }
   uintptr_t address() const { return PageMap::AddressOf(id_); }
-  size_t length() const { return size_t{info().span_pages} << kPageShift; }
+  uint32_t units() const { return units_; }
+  PageCount pages() const { return PageCount{info().unit_pages} * units_; }
+  size_t length() const { return size_t{pages()} << kPageShift; }
+  uint32_t slots() const { return uint32_t{info().slots} * units_; }
+
+  // The slot that the byte at `offset` from the span's base lies in.
+  SlotIndex SlotAt(size_t offset) const {
+    if (units_ == 1) return mesh::SlotAt(size_class_, offset);
+    size_t unit = offset / (size_t{info().unit_pages} << kPageShift);
+    size_t within = offset - unit * (size_t{info().unit_pages} << kPageShift);
+    return static_cast<SlotIndex>(unit * info().slots + mesh::SlotAt(size_class_, within));
+  }
+  // Where a slot starts, from the span's base.
+  size_t OffsetOf(SlotIndex slot) const {
+    if (units_ == 1) return size_t{slot} * info().size;
+    size_t unit = slot / info().slots;
+    return unit * (size_t{info().unit_pages} << kPageShift) +
+           (slot - unit * info().slots) * size_t{info().size};
+  }
 
   // The bits of this span's own addresses; [MH1].
   const Bitmap& occupancy() const { return occupancy_; }
@@ -66,7 +85,7 @@ class MiniHeap {
   Bitmap GroupOccupancy() const;
   // Set bits of the group that this MiniHeap leads; [MH3].
   uint32_t in_use() const { return in_use_; }
-  bool is_full() const { return in_use_ == info().slots; }
+  bool is_full() const { return in_use_ == slots(); }
 
   bool is_leader() const { return leader_ == id_; }
   MiniHeap* leader() { return Of(leader_); }
@@ -112,7 +131,7 @@ class MiniHeap {
 
   SpanPlace place() const { return place_; }
   // The thread heap that draws from it while attached; kept by SizeClassHeap.
-  uint32_t owner() const { return owner_; }
+  uint16_t owner() const { return owner_; }
 
   // Ends the program when [MH2], [MH3] or [MH5] does not hold for the group that this one leads.
   void CheckInvariants();
@@ -128,7 +147,8 @@ class MiniHeap {
   SpanId leader_;
   SpanId next_member_;
   BackingPage backing_;
-  uint32_t owner_;
+  uint16_t owner_;
+  uint8_t units_;
   uint16_t in_use_;
   SizeClass size_class_;
   uint8_t bin_ : 4;  // while kPartial

@@ -34,17 +34,18 @@ void Runtime::CollectClasses(Statistics* out) {
     const SizeClassInfo& info = kSizeClasses[c];
     ClassStatistics& to = out->classes[c - 1];
     to.object_size = info.size;
-    to.span_pages = info.span_pages;
+    to.span_pages = info.unit_pages;
     to.spans = static_cast<uint32_t>(from.spans);
     to.attached = from.attached;
     to.partial = from.partial;
     to.meshed = static_cast<uint32_t>(from.meshed);
     to.full = to.spans - to.meshed - to.attached - to.partial;
     to.live_objects = from.in_use;
-    to.capacity_objects = (from.spans - from.meshed) * info.slots;
+    to.capacity_objects =
+        (from.pages - from.meshed_pages) / info.unit_pages * info.slots;
     out->live_bytes += from.in_use * info.size;
-    out->mapped_bytes += (from.spans * info.span_pages) << kPageShift;
-    out->meshed_pages_now += from.meshed * info.span_pages;
+    out->mapped_bytes += from.pages << kPageShift;
+    out->meshed_pages_now += from.meshed_pages;
     out->miniheap_alloc_count += from.spans_started;
     out->miniheap_free_count += from.spans_started - from.spans;
     out->miniheap_hwm += from.spans_peak;

@@ -6,10 +6,12 @@
 //             be locked, protected or pinned by its owner; PLDI'19 s.4.1, docs/design.md)
 //   pinned    512 ... 3072: as meshable in size, but never meshed; for alignments of 512 and more
 // Waste inside an object is at most 12.5 % above 128 bytes; waste at a span's tail at most 1/32.
+// A span is one unit long, or several: a heap of many spans has longer ones, so that meshing it costs
+// fewer mappings. The slots of a unit are those of a span of one unit, one unit behind the other.
 // Room: sizeclass; above base. Everything is computed at compile time.
 //
 // [SC1] Sizes rise within a kind; every size is a multiple of 16.
-// [SC2] A slot starts at span base + index * size, so its alignment is that of `size` up to a page.
+// [SC2] A slot starts at unit base + index * size, so its alignment is that of `size` up to a page.
 #pragma once
 
 #include <array>
@@ -36,10 +38,15 @@ inline constexpr size_t kMaxSmallSize = 32 * kKiB;
 // O_DIRECT reads are aligned to 512 and more, and no write barrier stops the device.
 inline constexpr size_t kPinnedAlignment = 512;
 
+// Pages of the longest span that is meshed, if its bitmap has room for that many slots: what one
+// mapping can save at most, against how seldom two spans of many slots are disjoint.
+inline constexpr size_t kMaxMeshablePages = 16;
+
 struct SizeClassInfo {
   uint32_t size = 0;        // bytes of a slot
-  uint16_t span_pages = 0;  // pages of a span
-  uint16_t slots = 0;       // slots of a span, <= Bitmap::kBits
+  uint16_t unit_pages = 0;  // pages of a unit: the shortest span
+  uint16_t slots = 0;       // slots of a unit, <= Bitmap::kBits
+  uint8_t max_units = 1;    // units that a span may have, a power of two
   uint64_t reciprocal = 0;  // ceil(2^40 / size), for SlotAt()
   bool meshable = false;
 };
@@ -68,10 +75,13 @@ constexpr SizeClassInfo Cut(size_t size, bool meshable) {
     size_t slots = bytes / size;
     if (slots < MinSlots(size)) continue;
     if ((bytes - slots * size) * 32 > bytes) continue;
-    info.span_pages = static_cast<uint16_t>(pages);
+    info.unit_pages = static_cast<uint16_t>(pages);
     info.slots = static_cast<uint16_t>(slots);
     break;
   }
+  size_t most = meshable ? kMaxMeshablePages / info.unit_pages : 1;
+  if (most > Bitmap::kBits / info.slots) most = Bitmap::kBits / info.slots;
+  while (size_t{info.max_units} * 2 <= most) info.max_units *= 2;
   info.reciprocal = ((uint64_t{1} << kReciprocalShift) + size - 1) / size;
   return info;
 }
@@ -145,7 +155,7 @@ constexpr SizeClass ClassFor(size_t size) {
 // it has to be a large object.
 SizeClass AlignedClassFor(size_t size, size_t alignment);
 
-// The slot in which the byte at `offset` from its span's base lies.
+// The slot in which the byte at `offset` from its unit's base lies.
 constexpr SlotIndex SlotAt(SizeClass size_class, size_t offset) {
   return static_cast<SlotIndex>((offset * kSizeClasses[size_class].reciprocal) >>
                                 internal::kReciprocalShift);

@@ -32,9 +32,9 @@ TEST(PageMap, KnowsNothingOfForeignMemory) {
 TEST(Arena, SpanEntriesLeadToTheSpan) {
   auto arena = MakeArena();
   for (SizeClass c = 1; c < kClassCount; c++) {
-    SpanId id = arena->AllocateSpan(c);
+    SpanId id = arena->AllocateSpan(c, kSizeClasses[c].max_units);
     ASSERT_NE(id, kNoSpan);
-    PageCount pages = kSizeClasses[c].span_pages;
+    PageCount pages = PageCount{kSizeClasses[c].unit_pages} * kSizeClasses[c].max_units;
     memset(BytesOf(id), 1, size_t{pages} << kPageShift);
     for (PageIndex i = 0; i < pages; i++) {
       uintptr_t address = PageMap::AddressOf(id) + i * kPageSize + 17;
@@ -140,7 +140,7 @@ TEST(Arena, RandomOperationsKeepTheInvariants) {
       }
       case 1: {
         SizeClass c = static_cast<SizeClass>(1 + random.Below(kClassCount - 1));
-        small.emplace_back(arena->AllocateSpan(c), c);
+        small.emplace_back(arena->AllocateSpan(c, 1), c);
         ASSERT_NE(small.back().first, kNoSpan);
         break;
       }
@@ -155,7 +155,7 @@ TEST(Arena, RandomOperationsKeepTheInvariants) {
       case 3:
         if (!small.empty()) {
           uint32_t i = random.Below(static_cast<uint32_t>(small.size()));
-          arena->FreeSpan(small[i].first, kSizeClasses[small[i].second].span_pages, true);
+          arena->FreeSpan(small[i].first, kSizeClasses[small[i].second].unit_pages, true);
           small[i] = small.back();
           small.pop_back();
         }

@@ -17,7 +17,7 @@ class MiniHeapTest : public testing::Test {
   // A span of 64-byte objects with the given slots taken.
   MiniHeap* Make(std::initializer_list<SlotIndex> slots) {
     SizeClass c = ClassFor(64);
-    MiniHeap* heap = MiniHeap::Start(arena_->AllocateSpan(c), c);
+    MiniHeap* heap = MiniHeap::Start(arena_->AllocateSpan(c, 1), c, 1);
     for (SlotIndex slot : slots) heap->TakeSlot(slot);
     return heap;
   }
@@ -32,6 +32,22 @@ TEST_F(MiniHeapTest, TakesAndFreesSlots) {
   EXPECT_FALSE(heap->FreeSlot(5));
   EXPECT_EQ(heap->in_use(), 1u);
   heap->CheckInvariants();
+}
+
+TEST_F(MiniHeapTest, SlotsOfSeveralUnits) {
+  for (SizeClass c = 1; c < kFirstPinnedClass; c++) {
+    uint32_t units = kSizeClasses[c].max_units;
+    MiniHeap* heap = MiniHeap::Start(arena_->AllocateSpan(c, units), c, units);
+    size_t end = 0;
+    for (SlotIndex slot = 0; slot < heap->slots(); slot++) {
+      size_t offset = heap->OffsetOf(slot);
+      ASSERT_GE(offset, end);
+      end = offset + heap->info().size;
+      ASSERT_EQ(heap->SlotAt(offset), slot);
+      ASSERT_EQ(heap->SlotAt(end - 1), slot);
+    }
+    ASSERT_LE(end, heap->length());
+  }
 }
 
 TEST_F(MiniHeapTest, GroupCountsAndFreesThroughMembers) {

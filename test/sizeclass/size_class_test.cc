@@ -28,9 +28,9 @@ TEST(SizeClass, IsTheSmallestThatFits) {
 TEST(SizeClass, SpansFitTheBitmapAndWasteNoTail) {
   for (SizeClass c = 1; c < kClassCount; c++) {
     const SizeClassInfo& info = kSizeClasses[c];
-    size_t bytes = info.span_pages * kPageSize;
-    EXPECT_LE(info.slots, Bitmap::kBits);
-    EXPECT_LE(info.span_pages, 255u);
+    size_t bytes = info.unit_pages * kPageSize;
+    EXPECT_LE(info.slots * info.max_units, Bitmap::kBits);
+    EXPECT_LT(info.unit_pages * info.max_units, 255u);
     EXPECT_LE(bytes - info.slots * info.size, bytes / 32);
     if (info.meshable) {
       EXPECT_GE(info.slots, 8u);
