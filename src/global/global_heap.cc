@@ -113,6 +113,16 @@ void GlobalHeap::CompactBriefly(uint64_t deadline_ns) {
   compactor_.Run(limits, false);
 }
 
+void GlobalHeap::GiveUpDescriptors(unsigned int first, unsigned int last) {
+  bool backing = backing_.OwnsDescriptorAmong(first, last);
+  bool barrier = barrier_.OwnsDescriptorAmong(first, last);
+  if (!backing && !barrier) return;
+  // No mesh may be under way when its barrier goes.
+  MutexLock lock(compactor_.lock());
+  if (backing) backing_.GiveUpDescriptor();
+  if (barrier) barrier_.DescriptorLost();
+}
+
 size_t GlobalHeap::large_count() const {
   // order: relaxed; a counter for statistics, publishes nothing.
   return large_count_.load(std::memory_order_relaxed);

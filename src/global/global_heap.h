@@ -48,6 +48,9 @@ class GlobalHeap {
   // A pass of limited length, unless another one runs.
   void CompactBriefly(uint64_t deadline_ns);
 
+  // The program is about to close descriptors `first` to `last`: ours among them are given up.
+  void GiveUpDescriptors(unsigned int first, unsigned int last);
+
   size_t large_count() const;
   size_t large_bytes() const;
 

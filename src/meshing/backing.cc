@@ -15,11 +15,26 @@ size_t BytesOf(PageCount pages) { return size_t{pages} << kPageShift; }
 
 }  // namespace
 
+// The chunks that lie in the file live on, but nothing can be mapped from it any more.
+void Backing::ForgetFileLocked() {
+  file_.Close();
+  // order: relaxed; see OwnsDescriptorAmong().
+  descriptor_.store(-1, std::memory_order_relaxed);
+  file_size_ = 0;
+  for (uint32_t i = 0; i < chunk_count_; i++) chunks_[i].in_file = false;
+}
+
+void Backing::GiveUpDescriptor() {
+  MutexLock lock(lock_);
+  ForgetFileLocked();
+}
+
 os::Result<uintptr_t> Backing::MapInFileLocked(size_t* offset) {
   if (!file_.is_open() || !file_.IsOurs()) {
-    file_.Close();
+    ForgetFileLocked();
     if (os::Status made = file_.Create(); !made.ok()) return {0, made.error};
-    file_size_ = 0;
+    // order: relaxed; see OwnsDescriptorAmong().
+    descriptor_.store(file_.descriptor(), std::memory_order_relaxed);
   }
   size_t chunk = BytesOf(kChunkPages);
   if (os::Status sized = file_.Resize(file_size_ + chunk); !sized.ok()) return {0, sized.error};
@@ -135,8 +150,7 @@ void Backing::Retire() {
   for (uint32_t i = 0; i < chunk_count_; i++) {
     static_cast<void>(os::Unmap(chunks_[i].address, BytesOf(kChunkPages)));
   }
-  file_.Close();
-  file_size_ = 0;
+  ForgetFileLocked();
   chunk_count_ = 0;
   next_fresh_ = 0;
   memset(free_, 0, sizeof(free_));
@@ -148,11 +162,6 @@ void Backing::DropFrozen(uint32_t generation) {
   Generation& dropped = generations_[generation];
   MESH_DCHECK(dropped.spans > 0);
   if (--dropped.spans == 0) dropped.pages = 0;
-}
-
-bool Backing::OwnsDescriptor(int descriptor) {
-  MutexLock lock(lock_);
-  return file_.is_open() && file_.descriptor() == descriptor;
 }
 
 size_t Backing::bytes_in_use() {

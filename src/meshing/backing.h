@@ -13,6 +13,7 @@
 // [B2] Frozen pages are never written or punched: a fork's child may read them.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "src/base/mutex.h"
@@ -52,8 +53,15 @@ class Backing {
   // One frozen span of the generation shows other memory now.
   void DropFrozen(uint32_t generation);
 
-  // True for the descriptor of our memory file, which the program is about to close.
-  bool OwnsDescriptor(int descriptor);
+  // Whether the memory file's descriptor is one of those numbers. Any thread, without a lock.
+  bool OwnsDescriptorAmong(unsigned int first, unsigned int last) const {
+    // order: relaxed; a number, publishes nothing.
+    int descriptor = descriptor_.load(std::memory_order_relaxed);
+    return descriptor >= 0 && static_cast<unsigned int>(descriptor) >= first &&
+           static_cast<unsigned int>(descriptor) <= last;
+  }
+  // Closes the memory file: its number is wanted by the program. What is meshed stays meshed.
+  void GiveUpDescriptor();
 
   size_t bytes_in_use();         // pages handed out
   size_t frozen_bytes();         // at most; pages of retired backings that spans still show
@@ -81,10 +89,12 @@ class Backing {
   BackingPage TakeLocked(PageCount pages) REQUIRES(lock_);
   bool AddChunkLocked() REQUIRES(lock_);
   os::Result<uintptr_t> MapInFileLocked(size_t* offset) REQUIRES(lock_);
+  void ForgetFileLocked() REQUIRES(lock_);
   bool CopyBack(uintptr_t address, uintptr_t window, size_t length);
 
   Mutex lock_{LockRank::kBacking};
   os::MemoryFile file_ GUARDED_BY(lock_);
+  std::atomic<int> descriptor_{-1};
   size_t file_size_ GUARDED_BY(lock_) = 0;
   Chunk chunks_[kMaxChunks] = {};
   uint32_t chunk_count_ GUARDED_BY(lock_) = 0;

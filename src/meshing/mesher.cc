@@ -91,8 +91,12 @@ MeshResult Mesher::Run() {
   if (move_count_ == 0) return result;
   result.barrier_failed = !barrier_.Begin({ranges_, move_count_});
   if (!result.barrier_failed) {
-    for (uint32_t i = 0; i < move_count_; i++) Copy(moves_[i]);
     for (uint32_t i = 0; i < move_count_; i++) {
+      if (!barrier_.is_excluded(i)) Copy(moves_[i]);
+    }
+    for (uint32_t i = 0; i < move_count_; i++) {
+      // The kernel may be storing into it, past every protection.
+      if (barrier_.is_excluded(i)) continue;
       if (!Alias(moves_[i])) {
         result.moves_failed++;
         continue;

@@ -4,28 +4,6 @@
 #include "src/runtime/runtime.h"
 
 namespace mesh {
-namespace {
-
-const char* NameOf(BarrierTier tier) {
-  switch (tier) {
-    case BarrierTier::kAuto:
-      return "not chosen yet";
-    case BarrierTier::kSingleThread:
-      return "single";
-    case BarrierTier::kUserfault:
-      return "userfault";
-    case BarrierTier::kUserfaultUserOnly:
-      return "userfault_user";
-    case BarrierTier::kSegv:
-      return "segv";
-    case BarrierTier::kNone:
-      return "none";
-  }
-  return "none";
-}
-
-}  // namespace
-
 void Runtime::CollectClasses(Statistics* out) {
   static_assert(kClassCount <= kMaxSizeClasses);
   out->class_count = kClassCount - 1;
@@ -88,7 +66,7 @@ void Runtime::Collect(Statistics* out) {
   out->mesh_failed_mappings = compactor.mappings_refused;
   out->longest_pause_ns = compactor.longest_pause_ns;
   for (size_t i = 0; i < kPauseBuckets; i++) out->pauses[i] = compactor.pauses[i];
-  out->barrier_tier = NameOf(global_.barrier().tier());
+  out->barrier_tier = BarrierTierName(global_.barrier().tier());
   out->meshed_pages_hwm = compactor.pages_saved_peak;
   CollectMemory(out);
 }

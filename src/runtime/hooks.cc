@@ -24,7 +24,17 @@ void AfterForkParent() { Runtime::Get().fork_handler().Parent(); }
 
 void AfterForkChild() {
   Runtime& runtime = Runtime::Get();
+  runtime.NoteProcess();
   runtime.fork_handler().Child(HasHeap() ? thread_state.heap : nullptr, runtime.NewSeed());
+}
+
+void DescriptorsClosing(unsigned int first, unsigned int last) {
+  Runtime* runtime = Runtime::IfUp();
+  if (runtime == nullptr || thread_state.is_busy) return;
+  // A vfork child shares our memory, but closes its own copy of our descriptors.
+  if (!runtime->is_own_process()) return;
+  BusyScope busy;
+  runtime->global().GiveUpDescriptors(first, last);
 }
 
 void AddressSpaceShared() { Runtime::Get().global().barrier().MarkAddressSpaceShared(); }

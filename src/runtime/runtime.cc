@@ -62,12 +62,14 @@ void ForkPrepare() { Runtime::Get().fork_handler().Prepare(); }
 void ForkParent() { Runtime::Get().fork_handler().Parent(); }
 void ForkChild() {
   Runtime& runtime = Runtime::Get();
+  runtime.NoteProcess();
   runtime.fork_handler().Child(HasHeap() ? thread_state.heap : nullptr, runtime.NewSeed());
 }
 
 }  // namespace
 
 Runtime::Runtime() : fork_(global_, registry_) {
+  NoteProcess();
   LoadOptions(FindEnvironment(), PrintOptionProblem, &options_);
   seed_ = options_.seed() != 0 ? static_cast<uint64_t>(options_.seed()) : os::RandomSeed();
   shuffle_ = options_.random() == RandomChoice::kFull;
@@ -123,6 +125,10 @@ void Runtime::ThreadExit(void* heap) {
   BusyScope busy;
   Get().registry_.Retire(static_cast<ThreadLocalHeap*>(heap));
 }
+
+bool Runtime::is_own_process() const { return os::ProcessId() == process_; }
+
+void Runtime::NoteProcess() { process_ = os::ProcessId(); }
 
 uint64_t Runtime::NewSeed() {
   // order: relaxed; only that each caller gets another value.

@@ -57,6 +57,10 @@ class Runtime {
   void set_period_ms(uint64_t period_ms);
   uint64_t NewSeed();
 
+  // False in the child of a vfork, or of a fork that no hook of ours has seen.
+  bool is_own_process() const;
+  void NoteProcess();
+
  private:
   Runtime();
   static void BringUp();
@@ -75,6 +79,7 @@ class Runtime {
   ForkHandler fork_;
   ControlTarget control_;
   pthread_key_t exit_key_ = 0;
+  int process_ = 0;
   bool has_exit_key_ = false;
   bool shuffle_ = true;
   bool meshing_ = true;
