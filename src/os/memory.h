@@ -88,7 +88,8 @@ Result<uintptr_t> Remap(uintptr_t old_address, size_t old_length, size_t new_len
 // Resizes in place or refuses with ENOMEM.
 Status RemapInPlace(uintptr_t address, size_t old_length, size_t new_length);
 
-// Moves pages with their contents over whatever is at `target`; the source becomes a hole.
+// Moves pages with their contents over whatever is at `target`. The source becomes a hole, which
+// another thread's mmap may fill at once: it must not be mapped over afterwards.
 Status MovePages(uintptr_t source, size_t length, uintptr_t target);
 
 // As MovePages, but the source stays mapped, empty (MREMAP_DONTUNMAP: kernel 5.7 and later,

@@ -35,9 +35,8 @@ BarrierHarness::BarrierHarness(size_t pairs, bool file_window)
     : pairs_(pairs),
       arena_(os::MapAnonymous(2 * pairs * kPageSize).value),
       window_(MapWindow(pairs * kPageSize, file_window)),
-      spare_(os::MapAnonymous(kPageSize).value),
       meshed_(pairs) {
-  MESH_CHECK(arena_ != 0 && window_ != 0 && spare_ != 0);
+  MESH_CHECK(arena_ != 0 && window_ != 0);
   buffers().Enable();
   static_cast<void>(os::AdviseNoHugePage(arena_, 2 * pairs * kPageSize).ok());
 }
@@ -46,7 +45,6 @@ BarrierHarness::~BarrierHarness() {
   barrier_.segv_handler().Uninstall();
   MESH_CHECK(os::Unmap(arena_, 2 * pairs_ * kPageSize).ok());
   MESH_CHECK(os::Unmap(window_, pairs_ * kPageSize).ok());
-  MESH_CHECK(os::Unmap(spare_, kPageSize).ok());
 }
 
 Range BarrierHarness::span(size_t pair, int member) const {
@@ -101,10 +99,12 @@ void BarrierHarness::MeshPair(size_t pair, size_t index) {
 
 void BarrierHarness::UnmeshPair(size_t pair, size_t index) {
   for (int member : {0, 1}) {
-    CopyLive(window_ + pair * kPageSize, spare_, member);
-    MESH_CHECK(os::MovePages(spare_, kPageSize, span(pair, member).address).ok());
+    // A page of its own each time: what MovePages leaves behind is a hole that any thread may fill.
+    const uintptr_t copy = os::MapAnonymous(kPageSize).value;
+    MESH_CHECK(copy != 0);
+    CopyLive(window_ + pair * kPageSize, copy, member);
+    MESH_CHECK(os::MovePages(copy, kPageSize, span(pair, member).address).ok());
     barrier_.MarkRemapped(index + member);
-    MESH_CHECK(os::MapPrivateFixed(spare_, kPageSize).ok());
   }
   MESH_CHECK(os::PunchHole(window_ + pair * kPageSize, kPageSize).ok());
   meshed_[pair] = false;

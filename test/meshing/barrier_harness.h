@@ -49,7 +49,6 @@ class BarrierHarness {
   size_t pairs_;
   uintptr_t arena_;
   uintptr_t window_;
-  uintptr_t spare_;
   std::vector<bool> meshed_;
   WriteBarrier barrier_;
 };

@@ -191,6 +191,7 @@ TEST_P(BarrierTiers, RefusesNoneAndTooMany) {
 
 TEST_P(BarrierTiers, ManyScatteredRangesCostNoMappingsInTheEnd) {
   constexpr size_t kPairs = WriteBarrier::kMaxRanges / 2;
+  constexpr size_t kSlack = 20;  // for the heap's own mappings; cuts would be hundreds
   BarrierHarness harness(2 * kPairs);
   harness.barrier().Init(GetParam());
   ASSERT_EQ(harness.barrier().Prepare(), GetParam());
@@ -201,11 +202,11 @@ TEST_P(BarrierTiers, ManyScatteredRangesCostNoMappingsInTheEnd) {
   for (int i = 0; i < 3; i++) {
     ASSERT_TRUE(harness.barrier().Begin(ranges));
     if (GetParam() != BarrierTier::kSegv) {
-      EXPECT_LE(os::MappingCount().value, mappings + 2);
+      EXPECT_LE(os::MappingCount().value, mappings + kSlack);
     }
     harness.Finish();
   }
-  EXPECT_LE(os::MappingCount().value, mappings + 2);
+  EXPECT_LE(os::MappingCount().value, mappings + kSlack);
 }
 
 TEST_P(BarrierTiers, AVforkChildMayNotMesh) {
@@ -310,6 +311,7 @@ TEST_P(BarrierTiers, PublishedBuffersAreExcludedInTheLowerTiers) {
 }
 
 TEST_P(BarrierTiers, ABadPointerStaysBad) {
+  signal(SIGSEGV, SIG_DFL);  // a sanitizer has a handler
   ASSERT_TRUE(harness_->Mesh(0, 1));
   const uintptr_t nothing = os::Reserve(kPageSize).value;
   EXPECT_EQ(InChild([&] {

@@ -72,12 +72,13 @@ void* WaitForByte(void* descriptor) {
 }
 
 TEST(Process, ThreadCountSeesThreads) {
-  ASSERT_EQ(ThreadCount().value, 1u);
+  const size_t before = ThreadCount().value;  // a sanitizer may have one of its own
+  EXPECT_GE(before, 1u);
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
   pthread_t thread;
   ASSERT_EQ(pthread_create(&thread, nullptr, &WaitForByte, &ends[0]), 0);
-  EXPECT_EQ(ThreadCount().value, 2u);
+  EXPECT_GT(ThreadCount().value, before);
   ASSERT_EQ(write(ends[1], "x", 1), 1);
   pthread_join(thread, nullptr);
   close(ends[0]);
