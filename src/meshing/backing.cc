@@ -145,7 +145,11 @@ bool Backing::MakePrivate(uintptr_t address, BackingPage first, PageCount pages,
 
 void Backing::Retire() {
   MutexLock lock(lock_);
-  if (current_generation_ < kMaxGenerations) generations_[current_generation_].pages = in_use_;
+  if (current_generation_ < kMaxGenerations) {
+    Generation& current = generations_[current_generation_];
+    // Where everything was copied, nobody shows the pages any more.
+    current.pages = current.spans > 0 ? in_use_ : 0;
+  }
   current_generation_ = kMaxGenerations;
   for (uint32_t i = 0; i < chunk_count_; i++) {
     static_cast<void>(os::Unmap(chunks_[i].address, BytesOf(kChunkPages)));

@@ -1,0 +1,184 @@
+// See test_heap.h.
+#include "test/global/test_heap.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+namespace mesh {
+namespace {
+
+// Small, so that hundreds of heaps fit one test program.
+constexpr size_t kSegmentSize = 64 * kMiB;
+
+uint64_t PatternWord(const char* object, uint32_t stamp, size_t index) {
+  uint64_t z = (reinterpret_cast<uintptr_t>(object) << 20) ^ (uint64_t{stamp} << 8) ^ index;
+  z = (z ^ (z >> 33)) * 0xff51afd7ed558ccdu;
+  return z ^ (z >> 29);
+}
+
+}  // namespace
+
+MiniHeap* SpanOf(const char* object) {
+  uintptr_t address = reinterpret_cast<uintptr_t>(object);
+  return MiniHeap::Of(PageMap::SpanOf(address, PageMap::Find(address)));
+}
+
+TestHeap::TestHeap(BarrierTier tier) : global_(std::make_unique<GlobalHeap>()) {
+  global_->arena().set_segment_size(kSegmentSize);
+  // This tier works only for a program that publishes what it lends to the kernel: nothing, here.
+  if (tier == BarrierTier::kSegv) {
+    EXPECT_TRUE(global_->barrier().buffers().UseMembarrier());
+    global_->barrier().buffers().Enable();
+  }
+  global_->barrier().Init(tier);
+  mesher_ = std::make_unique<Mesher>(global_->backing(), global_->barrier(), global_->budget());
+}
+
+TestHeap::~TestHeap() {
+  SegvHandler& handler = global_->barrier().segv_handler();
+  if (handler.is_installed()) handler.Uninstall();
+}
+
+void TestHeap::Write(char* object, const Object& contents) {
+  auto* words = reinterpret_cast<uint64_t*>(object);
+  size_t count = kSizeClasses[contents.size_class].size / sizeof(uint64_t);
+  for (size_t i = 0; i < count; i++) words[i] = PatternWord(object, contents.stamp, i);
+}
+
+bool TestHeap::Reads(const char* object, const Object& contents) const {
+  auto* words = reinterpret_cast<const uint64_t*>(object);
+  size_t count = kSizeClasses[contents.size_class].size / sizeof(uint64_t);
+  for (size_t i = 0; i < count; i++) {
+    if (words[i] != PatternWord(object, contents.stamp, i)) return false;
+  }
+  return true;
+}
+
+char* TestHeap::Allocate(SizeClass size_class) {
+  void* slot = nullptr;
+  if (heap_of(size_class).Refill(kOwner, &attached_[size_class], random_, true, &slot, 1) == 0) {
+    return nullptr;
+  }
+  auto* object = static_cast<char*>(slot);
+  auto [place, is_new] = objects_.insert({object, {size_class, next_stamp_++}});
+  EXPECT_TRUE(is_new) << "a slot in use was handed out again";
+  Write(object, place->second);
+  return object;
+}
+
+std::vector<SpanObjects> TestHeap::MakeFull(SizeClass size_class, size_t count) {
+  std::vector<SpanObjects> spans;
+  while (spans.size() < count) {
+    char* first = Allocate(size_class);
+    if (first == nullptr) break;
+    MiniHeap* span = SpanOf(first);
+    SpanObjects objects(span->slots());
+    for (char* object = first; object != nullptr;) {
+      EXPECT_EQ(SpanOf(object), span);
+      size_t offset = reinterpret_cast<uintptr_t>(object) - span->address();
+      objects[span->SlotAt(offset)] = object;
+      object = span->is_full() ? nullptr : Allocate(size_class);
+    }
+    spans.push_back(std::move(objects));
+  }
+  return spans;
+}
+
+void TestHeap::Free(char* object) {
+  auto found = objects_.find(object);
+  ASSERT_NE(found, objects_.end());
+  EXPECT_TRUE(Reads(object, found->second)) << static_cast<void*>(object);
+  void* pointer = object;
+  heap_of(found->second.size_class).Release(&pointer, 1, [] {});
+  objects_.erase(found);
+}
+
+void TestHeap::FreeAll() {
+  while (!objects_.empty()) Free(objects_.begin()->first);
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    heap_of(c).Detach(kOwner, attached_[c]);
+    attached_[c] = kNoSpan;
+  }
+}
+
+void TestHeap::Rewrite(char* object) {
+  Object& contents = objects_.at(object);
+  contents.stamp = next_stamp_++;
+  Write(object, contents);
+}
+
+void TestHeap::RewriteAll() {
+  for (auto& [object, contents] : objects_) {
+    contents.stamp = next_stamp_++;
+    Write(object, contents);
+  }
+}
+
+MeshResult TestHeap::MeshInGroupsOf(size_t size, SizeClass size_class) {
+  std::vector<MiniHeap*> leaders(1000);
+  std::vector<Bitmap> bits(leaders.size());
+  std::vector<uint16_t> counts(leaders.size());
+  global_->budget().Refresh();
+  SizeClassHeap& heap = heap_of(size_class);
+  uint32_t count = 0;
+  for (uint32_t units = kSizeClasses[size_class].max_units; units > 0 && count == 0; units /= 2) {
+    count = heap.Withdraw(units, leaders, bits, counts);
+  }
+  leaders.resize(count);
+  MeshResult result = heap.MeshBatch(*mesher_, [&](Mesher& mesher) {
+    for (size_t first = 0; first < count;) {
+      size_t taken = std::min(size, count - first);
+      if (taken > 1) static_cast<void>(mesher.Add(std::span(leaders).subspan(first, taken)));
+      first += taken;
+    }
+  });
+  heap.Restore(leaders);
+  return result;
+}
+
+size_t TestHeap::Compact() {
+  PassLimits limits;
+  limits.tests_per_class = 1 << 20;
+  limits.every_class = true;
+  return global_->compactor().Run(limits, true);
+}
+
+void TestHeap::CheckContents() const {
+  for (const auto& [object, contents] : objects_) {
+    ASSERT_TRUE(Reads(object, contents)) << static_cast<const void*>(object);
+  }
+}
+
+void TestHeap::CheckInvariants() {
+  global_->arena().CheckInvariants();
+  size_t shared_pages = 0;
+  std::set<BackingPage> backing_pages;
+  uint64_t members[kClassCount] = {};
+  uint64_t in_use[kClassCount] = {};
+  global_->arena().ForEachSpan([&](SpanId id, SizeClass size_class) {
+    MiniHeap* span = MiniHeap::Of(id);
+    if (!span->is_leader()) {
+      members[size_class]++;
+      return;
+    }
+    span->CheckInvariants();
+    in_use[size_class] += span->in_use();
+    if (span->memory() != SpanMemory::kShared) return;
+    shared_pages += span->pages();
+    EXPECT_TRUE(backing_pages.insert(span->backing()).second) << "two groups share memory";
+  });
+  EXPECT_EQ(global_->backing().bytes_in_use(), shared_pages * kPageSize);
+  size_t objects = 0;
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    heap_of(c).CheckInvariants();
+    SizeClassStatistics statistics = heap_of(c).statistics();
+    EXPECT_EQ(statistics.meshed, members[c]) << "class " << int{c};
+    EXPECT_EQ(statistics.in_use, in_use[c]) << "class " << int{c};
+    objects += in_use[c];
+  }
+  EXPECT_EQ(objects, objects_.size());
+}
+
+}  // namespace mesh

@@ -1,0 +1,227 @@
+// Tests of the backing: pages and chunks, the file and what takes its place, frozen generations.
+#include "src/meshing/backing.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <set>
+
+#include "src/os/memory.h"
+#include "test/os/fault_injector.h"
+
+namespace mesh {
+namespace {
+
+using os::Call;
+using os::FaultInjector;
+
+constexpr PageCount kChunkPages = 16384;
+
+class BackingTest : public testing::TestWithParam<bool> {
+ protected:
+  BackingTest() : backing_(std::make_unique<Backing>()) {
+    if (!with_file()) injector_.Refuse(Call::kMemoryFile, EPERM, 1, FaultInjector::kForever);
+  }
+
+  bool with_file() const { return GetParam(); }
+  char* Window(BackingPage page) { return reinterpret_cast<char*>(backing_->AddressOf(page)); }
+
+  FaultInjector injector_;
+  std::unique_ptr<Backing> backing_;
+};
+
+// Anonymous memory with an alias of `page` over it, as the mesher leaves a span.
+char* AliasOf(Backing& backing, BackingPage page, size_t length) {
+  auto place = os::MapAnonymous(length);
+  EXPECT_TRUE(place.ok());
+  EXPECT_TRUE(os::Alias(backing.AddressOf(page), length, place.value).ok());
+  return reinterpret_cast<char*>(place.value);
+}
+
+TEST_P(BackingTest, PagesAreDisjointAndWritable) {
+  std::set<BackingPage> taken;
+  for (PageCount pages : {1u, 2u, 3u, 5u, 16u, 7u, 1u}) {
+    BackingPage first = backing_->Allocate(pages);
+    ASSERT_NE(first, kNoBackingPage);
+    for (PageCount i = 0; i < pages; i++) EXPECT_TRUE(taken.insert(first + i).second);
+    memset(Window(first), 1, pages * kPageSize);
+  }
+  EXPECT_EQ(backing_->bytes_in_use(), 35 * kPageSize);
+}
+
+TEST_P(BackingTest, FreedPagesComeBackAndHoldNoMemory) {
+  BackingPage first = backing_->Allocate(4);
+  memset(Window(first), 9, 4 * kPageSize);
+  backing_->Free(first, 4);
+  EXPECT_EQ(backing_->bytes_in_use(), 0u);
+  auto resident = os::ResidentPages(backing_->AddressOf(first), 4 * kPageSize);
+  ASSERT_TRUE(resident.ok());
+  EXPECT_EQ(resident.value, 0u);
+  EXPECT_EQ(backing_->Allocate(4), first);
+  EXPECT_EQ(Window(first)[0], 0);
+}
+
+TEST_P(BackingTest, ALengthIsReusedOnlyForItsOwn) {
+  BackingPage four = backing_->Allocate(4);
+  backing_->Free(four, 4);
+  BackingPage two = backing_->Allocate(2);
+  EXPECT_TRUE(two + 2 <= four || two >= four + 4);
+}
+
+TEST_P(BackingTest, NoRunCrossesChunks) {
+  PageCount taken = 0;
+  for (BackingPage last = 0; taken < 2 * kChunkPages;) {
+    BackingPage first = backing_->Allocate(7);
+    ASSERT_NE(first, kNoBackingPage);
+    EXPECT_EQ(first / kChunkPages, (first + 6) / kChunkPages);
+    // Window memory on both sides of the border belongs to the chunk.
+    Window(first)[0] = Window(first + 6)[kPageSize - 1] = 1;
+    EXPECT_TRUE(taken == 0 || first > last);
+    last = first;
+    taken += 7;
+  }
+}
+
+TEST_P(BackingTest, ARefusalToPopulateIsNoPage) {
+  backing_->Allocate(1);
+  injector_.Refuse(Call::kPopulate, ENOMEM, 1, 3);
+  for (int i = 0; i < 3; i++) EXPECT_EQ(backing_->Allocate(2), kNoBackingPage);
+  EXPECT_EQ(backing_->bytes_in_use(), kPageSize);
+  EXPECT_NE(backing_->Allocate(2), kNoBackingPage);
+}
+
+TEST_P(BackingTest, WithoutAnySharedMemoryThereIsNoPage) {
+  injector_.Refuse(Call::kMapFileShared, ENOMEM, 1, 2);
+  injector_.Refuse(Call::kMapSharedAnonymous, ENOMEM, 1, 2);
+  EXPECT_EQ(backing_->Allocate(1), kNoBackingPage);
+  EXPECT_EQ(backing_->bytes_in_use(), 0u);
+  EXPECT_EQ(backing_->Allocate(1), kNoBackingPage);
+  EXPECT_NE(backing_->Allocate(1), kNoBackingPage);
+}
+
+TEST_P(BackingTest, DroppingTheWindowKeepsTheMemory) {
+  BackingPage first = backing_->Allocate(2);
+  memset(Window(first), 7, 2 * kPageSize);
+  backing_->DropWindow(first, first + 1);
+  EXPECT_EQ(Window(first)[0], 7);
+  EXPECT_EQ(Window(first + 1)[kPageSize - 1], 7);
+}
+
+TEST_P(BackingTest, PrivateViewsKeepTheirContentsAndLiveApart) {
+  constexpr size_t kLength = 3 * kPageSize;
+  BackingPage page = backing_->Allocate(3);
+  memset(Window(page), 5, kLength);
+  char* one = AliasOf(*backing_, page, kLength);
+  char* two = AliasOf(*backing_, page, kLength);
+  one[10] = 6;
+  uint32_t generations[2];
+  int i = 0;
+  for (char* view : {one, two}) {
+    ASSERT_TRUE(
+        backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 3, &generations[i++]));
+  }
+  backing_->Retire();
+  EXPECT_EQ(backing_->bytes_in_use(), 0u);
+  EXPECT_EQ(backing_->frozen_spans(), with_file() ? 2u : 0u);
+  EXPECT_EQ(backing_->frozen_bytes(), with_file() ? kLength : 0u);
+  for (char* view : {one, two}) {
+    EXPECT_EQ(view[10], 6);
+    EXPECT_EQ(view[kLength - 1], 5);
+  }
+  one[20] = 7;
+  EXPECT_EQ(two[20], 5);
+  for (uint32_t generation : generations) {
+    EXPECT_EQ(generation == kNoBackingPage, !with_file());
+    if (generation != kNoBackingPage) backing_->DropFrozen(generation);
+  }
+  EXPECT_EQ(backing_->frozen_bytes(), 0u);
+  munmap(one, kLength);
+  munmap(two, kLength);
+}
+
+TEST_P(BackingTest, BeginsAnewAfterItRetired) {
+  for (int round = 0; round < 200; round++) {
+    BackingPage page = backing_->Allocate(1);
+    ASSERT_NE(page, kNoBackingPage);
+    Window(page)[0] = static_cast<char>(round);
+    char* view = AliasOf(*backing_, page, kPageSize);
+    uint32_t generation = 0;
+    ASSERT_TRUE(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1, &generation));
+    backing_->Retire();
+    // More rounds than there are generations: the frozen ones have to be told apart, or copied.
+    EXPECT_EQ(view[0], static_cast<char>(round));
+    if (round % 2 == 0 && generation != kNoBackingPage) backing_->DropFrozen(generation);
+    munmap(view, kPageSize);
+  }
+}
+
+TEST_P(BackingTest, PrivateViewsWithoutTheKernelsHelpChangeNothing) {
+  BackingPage page = backing_->Allocate(1);
+  char* view = AliasOf(*backing_, page, kPageSize);
+  view[1] = 3;
+  injector_.Refuse(Call::kMapFilePrivate, ENOMEM);
+  injector_.Refuse(Call::kMapAnonymous, ENOMEM);
+  uint32_t generation = 0;
+  EXPECT_FALSE(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1, &generation));
+  view[2] = 4;
+  EXPECT_EQ(Window(page)[1], 3);
+  EXPECT_EQ(Window(page)[2], 4);
+  munmap(view, kPageSize);
+}
+
+TEST_P(BackingTest, GivesItsDescriptorUp) {
+  BackingPage page = backing_->Allocate(1);
+  Window(page)[0] = 1;
+  EXPECT_EQ(backing_->OwnsDescriptorAmong(0, ~0u), with_file());
+  backing_->GiveUpDescriptor();
+  EXPECT_FALSE(backing_->OwnsDescriptorAmong(0, ~0u));
+  EXPECT_EQ(Window(page)[0], 1);
+  // Its memory is still there for a private copy, which needs no descriptor.
+  char* view = AliasOf(*backing_, page, kPageSize);
+  uint32_t generation = 0;
+  ASSERT_TRUE(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1, &generation));
+  EXPECT_EQ(generation, kNoBackingPage);
+  EXPECT_EQ(view[0], 1);
+  view[0] = 2;
+  EXPECT_EQ(Window(page)[0], 1);
+  munmap(view, kPageSize);
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, BackingTest, testing::Bool(), [](const auto& info) {
+  return info.param ? "MemoryFile" : "SharedAnonymous";
+});
+
+// A program that closes all descriptors and opens its own must find nothing of ours in its file.
+TEST(Backing, AForeignFileUnderItsNumberIsNotTouched) {
+  auto backing = std::make_unique<Backing>();
+  BackingPage page = backing->Allocate(1);
+  reinterpret_cast<char*>(backing->AddressOf(page))[0] = 1;
+  int number = -1;
+  for (int fd = 3; fd < 1000 && number < 0; fd++) {
+    if (backing->OwnsDescriptorAmong(static_cast<unsigned>(fd), static_cast<unsigned>(fd))) {
+      number = fd;
+    }
+  }
+  // Behind the interposed close: nobody tells the backing.
+  int program = memfd_create("program", 0);
+  ASSERT_EQ(ftruncate(program, kPageSize), 0);
+  ASSERT_EQ(dup2(program, number >= 0 ? number : program), number >= 0 ? number : program);
+  char* view = AliasOf(*backing, page, kPageSize);
+  uint32_t generation = 0;
+  ASSERT_TRUE(backing->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1, &generation));
+  EXPECT_EQ(view[0], 1);
+  // A new chunk is wanted, and must not lie in the program's file.
+  for (PageCount taken = 0; taken <= kChunkPages; taken += 16) {
+    ASSERT_NE(backing->Allocate(16), kNoBackingPage);
+  }
+  EXPECT_EQ(lseek(program, 0, SEEK_END), static_cast<off_t>(kPageSize));
+  munmap(view, kPageSize);
+  close(program);
+}
+
+}  // namespace
+}  // namespace mesh

@@ -1,0 +1,80 @@
+// Tests of the mapping budget: its limit, what is taken and given back, when the kernel is asked.
+#include "src/meshing/mapping_budget.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "src/os/process.h"
+#include "test/os/fault_injector.h"
+
+namespace mesh {
+namespace {
+
+using os::Call;
+using os::FaultInjector;
+
+TEST(MappingBudget, TakesNothingBeforeTheFirstRefresh) {
+  MappingBudget budget;
+  EXPECT_FALSE(budget.Take(1));
+}
+
+TEST(MappingBudget, BeginsWithTheKernelsCount) {
+  MappingBudget budget;
+  budget.Refresh();
+  auto count = os::MappingCount();
+  ASSERT_TRUE(count.ok());
+  EXPECT_NEAR(static_cast<double>(budget.used()), static_cast<double>(count.value), 8);
+  auto maximum = os::MaxMappingCount();
+  ASSERT_TRUE(maximum.ok());
+  EXPECT_LE(budget.limit(), static_cast<int64_t>(maximum.value) / 4 * 3);
+}
+
+TEST(MappingBudget, ReachesItsLimitAndNoFurther) {
+  MappingBudget budget;
+  budget.Refresh();
+  int64_t left = budget.limit() - budget.used();
+  EXPECT_FALSE(budget.Take(left + 1));
+  EXPECT_TRUE(budget.is_exhausted());
+  EXPECT_TRUE(budget.Take(left));
+  EXPECT_FALSE(budget.Take(1));
+  budget.Give(2);
+  EXPECT_TRUE(budget.Take(2));
+  EXPECT_FALSE(budget.Take(1));
+}
+
+TEST(MappingBudget, AsksTheKernelAgainNearTheLimit) {
+  MappingBudget budget;
+  budget.Refresh();
+  int64_t before = budget.used();
+  ASSERT_TRUE(budget.Take(budget.limit() - before));
+  // None of these mappings were made, which the kernel knows.
+  budget.Refresh();
+  EXPECT_LT(budget.used(), budget.limit() / 2);
+  EXPECT_FALSE(budget.is_exhausted());
+}
+
+TEST(MappingBudget, DoesNotCountWhereTheAnswerCannotMatter) {
+  MappingBudget budget;
+  budget.Refresh();
+  FaultInjector injector;
+  ASSERT_TRUE(budget.Take(10));
+  budget.Refresh();
+  EXPECT_EQ(injector.total(), 0);
+}
+
+TEST(MappingBudget, WithoutProcHalfOfTheLimitIsTheProgramsOwn) {
+  FaultInjector injector;
+  injector.Refuse(Call::kOpen, EACCES, 1, FaultInjector::kForever);
+  MappingBudget budget;
+  budget.Refresh();
+  EXPECT_GT(budget.limit(), 0);
+  EXPECT_EQ(budget.used(), budget.limit() / 2);
+  EXPECT_TRUE(budget.Take(budget.limit() / 4));
+  EXPECT_FALSE(budget.Take(budget.limit() / 2));
+  budget.Refresh();
+  EXPECT_FALSE(budget.is_exhausted());
+}
+
+}  // namespace
+}  // namespace mesh
