@@ -85,6 +85,17 @@ MiniHeap* SizeClassHeap::AttachLocked(uint16_t owner) {
   return fresh;
 }
 
+// The span that `owner` believes to draw from, or null when the compactor has pulled it away. Then
+// it has no owner, or another one; or it is gone, and its pages are anything by now, even a span of
+// the same owner in another class. Only the entry tells, as the record belongs to that class's lock.
+MiniHeap* SizeClassHeap::FindAttachedLocked(uint16_t owner, SpanId attached) {
+  if (attached == kNoSpan) return nullptr;
+  PageEntry entry = PageMap::Find(PageMap::AddressOf(attached));
+  if (entry.size_class() != size_class_ || entry.page_in_span() != 0) return nullptr;
+  MiniHeap* span = MiniHeap::Of(attached);
+  return span->owner_ == owner ? span : nullptr;
+}
+
 uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, Random& random, bool shuffle, void** out,
                                         uint32_t wanted) {
   uint8_t slots[Bitmap::kBits];
@@ -109,9 +120,7 @@ uint32_t SizeClassHeap::Refill(uint16_t owner, SpanId* attached, Random& random,
   changed_ = true;
   uint32_t taken = 0;
   while (taken < wanted) {
-    MiniHeap* span = *attached == kNoSpan ? nullptr : MiniHeap::Of(*attached);
-    // The compactor may have pulled it away from us; then it has no owner, or another one.
-    if (span != nullptr && span->owner_ != owner) span = nullptr;
+    MiniHeap* span = FindAttachedLocked(owner, *attached);
     if (span == nullptr) {
       span = AttachLocked(owner);
       *attached = span == nullptr ? kNoSpan : span->id();
@@ -201,8 +210,8 @@ void SizeClassHeap::FreeOneLocked(void* object, bool lenient) {
 void SizeClassHeap::Detach(uint16_t owner, SpanId attached) {
   if (attached == kNoSpan) return;
   MutexLock lock(lock_);
-  MiniHeap* span = MiniHeap::Of(attached);
-  if (span->owner_ != owner) return;
+  MiniHeap* span = FindAttachedLocked(owner, attached);
+  if (span == nullptr) return;
   RemoveFromListLocked(span);
   InsertLocked(span);
 }

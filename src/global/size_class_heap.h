@@ -143,6 +143,7 @@ class SizeClassHeap {
   }
   MiniHeap* AttachLocked(uint16_t owner) REQUIRES(lock_);
   void AttachToLocked(MiniHeap* leader, uint16_t owner) REQUIRES(lock_);
+  MiniHeap* FindAttachedLocked(uint16_t owner, SpanId attached) REQUIRES(lock_);
   uint32_t TakeSlotsLocked(MiniHeap* span, Random& random, bool shuffle, void** out,
                            uint32_t wanted) REQUIRES(lock_);
   void RemoveFromListLocked(MiniHeap* leader) REQUIRES(lock_);

@@ -20,6 +20,9 @@ using SpanObjects = std::vector<char*>;
 
 class TestHeap {
  public:
+  // The thread heap that all slots go to.
+  static constexpr uint16_t kOwner = 7;
+
   explicit TestHeap(BarrierTier tier = BarrierTier::kAuto);
   ~TestHeap();
   TestHeap(const TestHeap&) = delete;
@@ -75,7 +78,6 @@ class TestHeap {
   void Write(char* object, const Object& contents);
   bool Reads(const char* object, const Object& contents) const;
 
-  static constexpr uint16_t kOwner = 7;
   static constexpr size_t kAll = SIZE_MAX;
 
   std::unique_ptr<GlobalHeap> global_;
