@@ -1,0 +1,66 @@
+// ShadowModel: what a heap should hold, kept beside it. Random operations go to both, and every
+// byte that matters is compared.
+//
+// The contents of an object follow from its address, its size and a stamp, so that two objects that
+// overlap, a store that got lost and a page that shows old memory all read wrong.
+// Thread rule: one thread a model; an object may be handed from one model to another.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace mesh {
+
+class ShadowModel {
+ public:
+  struct Object {
+    char* address;
+    size_t size;
+    uint64_t stamp;
+  };
+
+  // A number in [0, bound): from a generator, or from a fuzzer's input.
+  using Draw = std::function<uint32_t(uint32_t bound)>;
+
+  // `name` and `seed` are printed when something is wrong, and the program ends.
+  ShadowModel(const char* name, uint64_t seed, size_t max_objects)
+      : name_(name), seed_(seed), max_objects_(max_objects) {}
+
+  // One random operation: an allocation of any kind, a reallocation, a free, a check, a rewrite.
+  // The heap grows for a while, then shrinks for a while: spans become sparse.
+  void Step(const Draw& draw);
+
+  // Takes any object out of the model, for another one to Put(). False when there is none.
+  bool Take(const Draw& draw, Object* out);
+  void Put(const Object& object) { objects_.push_back(object); }
+
+  void CheckAll() const;
+  void FreeAll();
+  // Writes to every object: nothing may be read-only, or shared with another.
+  void RewriteAll();
+
+  size_t object_count() const { return objects_.size(); }
+
+ private:
+  size_t DrawSize(const Draw& draw) const;
+  bool ShouldGrow(const Draw& draw);
+  void Allocate(const Draw& draw);
+  void Reallocate(const Draw& draw);
+  void Free(const Draw& draw);
+  Object& Any(const Draw& draw);
+  void Write(Object& object);
+  void Check(const Object& object) const;
+  [[noreturn]] void Fail(const char* what, const Object& object, size_t at) const;
+
+  const char* name_;
+  uint64_t seed_;
+  size_t max_objects_;
+  std::vector<Object> objects_;
+  uint64_t stamp_ = 0;
+  uint32_t phase_left_ = 0;
+  bool is_growing_ = true;
+};
+
+}  // namespace mesh
