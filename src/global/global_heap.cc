@@ -12,6 +12,13 @@ namespace {
 constexpr uint64_t kBriefTests = uint64_t{1} << 20;
 constexpr uint64_t kCompactTests = uint64_t{1} << 28;
 
+// Spans of one length before a class makes spans of twice that length. A mapping costs about 3.3 us
+// at a fork and a page about 0.1 us (docs/design.md, "fork"): so few that fork(2) takes at most twice
+// as long as without meshing; or as many as the default max_map_count has room for, since short
+// spans mesh best.
+constexpr uint64_t kSpansPerLengthForking = 64;
+constexpr uint64_t kSpansPerLength = 4096;
+
 SpanId IdOfLarge(const void* object) {
   uintptr_t address = reinterpret_cast<uintptr_t>(object);
   PageEntry entry = PageMap::Find(address);
@@ -29,6 +36,12 @@ GlobalHeap::GlobalHeap()
       compactor_(heaps_, arena_, mesher_, barrier_, budget_) {
   for (SizeClass c = 1; c < kClassCount; c++) {
     size_class_heap(c).Init(c, &arena_, &backing_, &releaser_);
+  }
+}
+
+void GlobalHeap::ExpectForks(bool expected) {
+  for (SizeClassHeap& heap : heaps_) {
+    heap.set_spans_per_length(expected ? kSpansPerLengthForking : kSpansPerLength);
   }
 }
 

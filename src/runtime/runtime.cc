@@ -7,6 +7,7 @@
 #include "src/config/environment.h"
 #include "src/os/limits.h"
 #include "src/os/process.h"
+#include "src/os/program.h"
 #include "src/runtime/thread_state.h"
 
 namespace mesh {
@@ -76,6 +77,7 @@ Runtime::Runtime() : fork_(global_, registry_) {
   meshing_ = options_.meshing();
   period_ns_ = static_cast<uint64_t>(options_.period_ms()) * kNsPerMs;
   global_.arena().set_segment_size(SegmentSize());
+  global_.ExpectForks(os::ProgramImports("fork") != os::Imports::kNo);
   global_.barrier().Init(TierOf(options_.barrier()));
   global_.compactor().Seed(NewSeed());
   control_.context = this;

@@ -1,0 +1,93 @@
+// See program.h.
+#include "src/os/program.h"
+
+#include <elf.h>
+#include <link.h>
+#include <sys/auxv.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mesh::os {
+namespace {
+
+// What the program's dynamic section says, as far as it is needed here.
+struct DynamicTables {
+  const ElfW(Sym)* symbols = nullptr;
+  const char* names = nullptr;
+  const ElfW(Rela)* calls = nullptr;  // jump slots: functions called through the PLT
+  size_t call_bytes = 0;
+  const ElfW(Rela)* others = nullptr;  // among them the functions called through the GOT
+  size_t other_bytes = 0;
+};
+
+// The loader replaces offsets by addresses in place; before it did, they are small.
+template <typename T>
+const T* At(uintptr_t load_address, uintptr_t value) {
+  return reinterpret_cast<const T*>(value < load_address ? value + load_address : value);
+}
+
+DynamicTables ReadTables(const ElfW(Dyn)* entry, uintptr_t load_address) {
+  DynamicTables tables;
+  for (; entry->d_tag != DT_NULL; entry++) {
+    uintptr_t value = entry->d_un.d_ptr;
+    switch (entry->d_tag) {
+      case DT_SYMTAB:
+        tables.symbols = At<ElfW(Sym)>(load_address, value);
+        break;
+      case DT_STRTAB:
+        tables.names = At<char>(load_address, value);
+        break;
+      case DT_JMPREL:
+        tables.calls = At<ElfW(Rela)>(load_address, value);
+        break;
+      case DT_PLTRELSZ:
+        tables.call_bytes = value;
+        break;
+      case DT_RELA:
+        tables.others = At<ElfW(Rela)>(load_address, value);
+        break;
+      case DT_RELASZ:
+        tables.other_bytes = value;
+        break;
+      default:
+        break;
+    }
+  }
+  return tables;
+}
+
+bool Names(const DynamicTables& tables, const ElfW(Rela)* relocations, size_t bytes,
+           std::string_view name) {
+  if (relocations == nullptr) return false;
+  for (size_t i = 0; i < bytes / sizeof(ElfW(Rela)); i++) {
+    size_t symbol = ELF64_R_SYM(relocations[i].r_info);
+    if (symbol != 0 && name == tables.names + tables.symbols[symbol].st_name) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Imports ProgramImports(std::string_view name) {
+  auto* headers = reinterpret_cast<const ElfW(Phdr)*>(getauxval(AT_PHDR));
+  size_t count = getauxval(AT_PHNUM);
+  if (headers == nullptr) return Imports::kUnknown;
+  uintptr_t load_address = 0;
+  const ElfW(Phdr)* dynamic = nullptr;
+  for (size_t i = 0; i < count; i++) {
+    if (headers[i].p_type == PT_PHDR) {
+      load_address = reinterpret_cast<uintptr_t>(headers) - headers[i].p_vaddr;
+    }
+    if (headers[i].p_type == PT_DYNAMIC) dynamic = &headers[i];
+  }
+  if (dynamic == nullptr) return Imports::kUnknown;
+  auto* entries = reinterpret_cast<const ElfW(Dyn)*>(load_address + dynamic->p_vaddr);
+  DynamicTables tables = ReadTables(entries, load_address);
+  if (tables.symbols == nullptr || tables.names == nullptr) return Imports::kUnknown;
+  bool found = Names(tables, tables.calls, tables.call_bytes, name) ||
+               Names(tables, tables.others, tables.other_bytes, name);
+  return found ? Imports::kYes : Imports::kNo;
+}
+
+}  // namespace mesh::os
