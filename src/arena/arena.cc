@@ -134,6 +134,14 @@ SpanId Arena::AllocateSpan(SizeClass size_class, uint32_t units) {
   return id;
 }
 
+SpanId Arena::ReserveRun(PageCount pages) {
+  bool clean = false;
+  MutexLock lock(lock_);
+  SpanId id = TakeLocked(true, pages, 1, true, &clean);
+  if (id != kNoSpan) PageMap::SetSpan(id, pages, kReservedClass);
+  return id;
+}
+
 void Arena::FreeSpan(SpanId id, PageCount pages, bool dirty) {
   MutexLock lock(lock_);
   PageMap::ClearSpan(id, pages);

@@ -49,6 +49,13 @@ class Arena {
 
   // A span of `units` units of the class, entries set. kNoSpan when out of memory.
   SpanId AllocateSpan(SizeClass size_class, uint32_t units);
+  // Pages for several spans to come, clean if there are any, so that spans of one class are
+  // neighbours and their mappings can merge. Entries are kReservedClass. kNoSpan when out of memory.
+  SpanId ReserveRun(PageCount pages);
+  // Makes the first pages of such a run a span. Takes no lock.
+  static void StartSpan(SpanId id, PageCount pages, SizeClass size_class) {
+    PageMap::SetSpan(id, pages, size_class);
+  }
   // Gives a span of a size class back. `dirty` is false when fresh memory was mapped over it.
   void FreeSpan(SpanId id, PageCount pages, bool dirty);
 
@@ -85,7 +92,8 @@ class Arena {
       for (PageIndex page = 0; page < segment.committed; page++) {
         // order: relaxed; the locks that the caller holds order it.
         PageEntry entry = segment.entries[page].load(std::memory_order_relaxed);
-        if (!entry.is_empty() && entry.page_in_span() == 0) {
+        bool is_span = !entry.is_empty() && entry.size_class() < kClassCount;
+        if (is_span && entry.page_in_span() == 0) {
           visit(PageMap::IdOf(segment, page), entry.size_class());
         }
       }

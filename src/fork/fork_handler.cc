@@ -16,20 +16,20 @@ void ForkHandler::SeparateMeshedSpans() NO_THREAD_SAFETY_ANALYSIS {
   refused_ = 0;
   Backing& backing = global_.backing();
   if (backing.bytes_in_use() == 0) return;
-  auto split = [&](MiniHeap* span) {
-    uint32_t generation = 0;
-    if (!backing.MakePrivate(span->address(), span->backing(), span->pages(), &generation)) {
-      return false;
-    }
-    span->SetMemory(generation == kNoBackingPage ? SpanMemory::kPrivate : SpanMemory::kFrozen,
-                    generation);
-    return true;
-  };
   global_.arena().ForEachSpan([&](SpanId id, SizeClass size_class) {
     if (!kSizeClasses[size_class].meshable) return;
     MiniHeap* span = MiniHeap::Of(id);
-    if (span->memory() != SpanMemory::kShared) return;
-    refused_ += global_.size_class_heap(size_class).DissolveLocked(span->leader(), split);
+    if (span->memory() != SpanMemory::kBacked || !backing.NeedsSeparation(span->backing())) return;
+    switch (backing.MakePrivate(span->address(), span->backing(), span->pages())) {
+      case Separation::kView:
+        break;
+      case Separation::kCopied:
+        global_.size_class_heap(size_class).SplitOffLocked(span);
+        break;
+      case Separation::kFailed:
+        refused_++;
+        break;
+    }
   });
   if (refused_ == 0) backing.Retire();
 }

@@ -12,7 +12,18 @@ namespace mesh {
 namespace {
 
 // Virtual spans that one group may have: with each, a free slot of the group costs a longer walk.
-constexpr uint32_t kMaxGroupMembers = 32;
+constexpr uint32_t kMaxGroupMembers = 64;
+
+// The first spans of `leaders` that can be meshed into one group. The packer counts groups that are
+// there already as one span each.
+uint32_t FittingPrefix(std::span<MiniHeap* const> leaders) {
+  uint32_t members = 0;
+  for (uint32_t i = 0; i < leaders.size(); i++) {
+    members += leaders[i]->member_count();
+    if (members > kMaxGroupMembers) return i;
+  }
+  return static_cast<uint32_t>(leaders.size());
+}
 
 }  // namespace
 
@@ -101,11 +112,15 @@ uint32_t Compactor::MeshGroupsLocked(SizeClassHeap& heap, uint32_t groups,
     uint64_t began = os::MonotonicNs();
     MeshResult result = heap.MeshBatch(mesher_, [&](Mesher& mesher) {
       while (next < groups) {
-        uint32_t members = s.members[next];
-        bool planned = members < 2 || mesher.Add({s.sorted + s.order[next], members});
+        std::span<MiniHeap* const> group{s.sorted + s.order[next], s.members[next]};
+        uint32_t fitting = FittingPrefix(group);
+        bool planned = fitting < 2 || mesher.Add(group.first(fitting));
         // One that does not fit behind others is tried again as the first of the next batch.
         if (!planned && !mesher.is_empty()) break;
-        next++;
+        uint32_t done = fitting > 1 ? fitting : 1;
+        s.order[next] += done;
+        s.members[next] -= done;
+        if (s.members[next] == 0) next++;
         if (!planned && budget_.is_exhausted()) break;
       }
     });

@@ -18,6 +18,7 @@ constexpr uint64_t kCompactTests = uint64_t{1} << 28;
 // spans mesh best.
 constexpr uint64_t kSpansPerLengthForking = 64;
 constexpr uint64_t kSpansPerLength = 4096;
+constexpr PageCount kMaxSpanPagesForking = 4;
 
 SpanId IdOfLarge(const void* object) {
   uintptr_t address = reinterpret_cast<uintptr_t>(object);
@@ -32,7 +33,7 @@ SpanId IdOfLarge(const void* object) {
 
 GlobalHeap::GlobalHeap()
     : mesher_(backing_, barrier_, budget_),
-      releaser_(arena_, backing_, budget_),
+      releaser_(arena_, budget_),
       compactor_(heaps_, arena_, mesher_, barrier_, budget_) {
   for (SizeClass c = 1; c < kClassCount; c++) {
     size_class_heap(c).Init(c, &arena_, &backing_, &releaser_);
@@ -42,7 +43,9 @@ GlobalHeap::GlobalHeap()
 void GlobalHeap::ExpectForks(bool expected) {
   for (SizeClassHeap& heap : heaps_) {
     heap.set_spans_per_length(expected ? kSpansPerLengthForking : kSpansPerLength);
+    if (expected) heap.set_max_span_pages(kMaxSpanPagesForking);
   }
+  backing_.set_private_views(expected);
 }
 
 void* GlobalHeap::AllocateLarge(size_t size, size_t alignment, bool zeroed) {

@@ -42,8 +42,10 @@ void SizeClassHeap::InsertLocked(MiniHeap* leader) {
 
 uint32_t SizeClassHeap::NextUnitsLocked() const {
   uint32_t units = 1;
-  for (int length = 0; units < kSizeClasses[size_class_].max_units; length++) {
+  const SizeClassInfo& info = kSizeClasses[size_class_];
+  for (int length = 0; units < info.max_units; length++) {
     if (spans_of_length_[length] < spans_per_length_) break;
+    if (2 * units * info.unit_pages > max_span_pages_) break;
     units *= 2;
   }
   return units;
@@ -68,6 +70,25 @@ void SizeClassHeap::AttachToLocked(MiniHeap* leader, uint16_t owner) {
   attached_.PushFront(leader);
 }
 
+SpanId SizeClassHeap::NewSpanLocked(uint32_t units) {
+  const SizeClassInfo& info = kSizeClasses[size_class_];
+  PageCount pages = info.unit_pages * units;
+  if (!info.meshable || spans_ < kSpansBeforeReserve) return arena_->AllocateSpan(size_class_, units);
+  if (reserve_pages_ < pages) {
+    // The arena has use for a rest that is too short.
+    if (reserve_pages_ > 0) arena_->FreeSpan(reserve_, reserve_pages_, false);
+    reserve_pages_ = 0;
+    reserve_ = arena_->ReserveRun(kReservePages);
+    if (reserve_ == kNoSpan) return arena_->AllocateSpan(size_class_, units);
+    reserve_pages_ = kReservePages;
+  }
+  SpanId id = reserve_;
+  Arena::StartSpan(id, pages, size_class_);
+  reserve_ += pages;
+  reserve_pages_ -= pages;
+  return id;
+}
+
 MiniHeap* SizeClassHeap::AttachLocked(uint16_t owner) {
   for (uint32_t bin = kBins; bin > 0; bin--) {
     MiniHeap* leader = partial_[bin - 1].front();
@@ -77,7 +98,7 @@ MiniHeap* SizeClassHeap::AttachLocked(uint16_t owner) {
     return leader;
   }
   uint32_t units = NextUnitsLocked();
-  SpanId id = arena_->AllocateSpan(size_class_, units);
+  SpanId id = NewSpanLocked(units);
   if (id == kNoSpan) return nullptr;
   MiniHeap* fresh = MiniHeap::Start(id, size_class_, units);
   NoteStartedLocked(fresh);
@@ -164,7 +185,7 @@ void SizeClassHeap::ReleaseGroupLocked(MiniHeap* leader) {
   uint32_t units = leader->units();
   if (released && releaser_->Release(leader)) {
     NoteEndedLocked(units);
-    if (memory == SpanMemory::kShared) backing_->Free(backing, pages);
+    if (memory == SpanMemory::kBacked) backing_->Free(backing, pages);
     return;
   }
   leader->place_ = SpanPlace::kPartial;
@@ -261,6 +282,24 @@ bool SizeClassHeap::TakeChanged() {
 void SizeClassHeap::NoteChanged() {
   MutexLock lock(lock_);
   changed_ = true;
+}
+
+void SizeClassHeap::SplitOffLocked(MiniHeap* span) {
+  MiniHeap* leader = span->leader();
+  RemoveFromListLocked(leader);
+  BackingPage backing = span->backing();
+  if (!leader->is_alone()) {
+    members_--;
+    member_pages_ -= span->pages();
+  }
+  MiniHeap* left = span->Leave();
+  span->SetMemory(SpanMemory::kPrivate, kNoBackingPage);
+  if (left == nullptr) {
+    backing_->Free(backing, span->pages());
+  } else {
+    InsertLocked(left);
+  }
+  InsertLocked(span);
 }
 
 size_t SizeClassHeap::ReleaseFreeSlots() {

@@ -47,6 +47,8 @@ class SizeClassHeap {
 
   // Spans of one length that the class has before it makes longer ones; before first use.
   void set_spans_per_length(uint64_t count) { spans_per_length_ = count; }
+  // Pages that a span longer than a unit may have; before first use.
+  void set_max_span_pages(PageCount pages) { max_span_pages_ = pages; }
 
   // Takes up to `wanted` free slots, in random order when `shuffle`, for thread heap `owner`.
   // `attached` is the span that the owner draws from, kNoSpan at first; updated.
@@ -92,30 +94,8 @@ class SizeClassHeap {
   bool TakeChanged();
   void NoteChanged();
 
-  // fork(2), prepare, lock held: dissolves the group that `leader` leads (kShared) into spans of
-  // their own that no longer follow each other's stores. `split(MiniHeap*)` makes one member's memory
-  // private and says so by SetMemory(); when it refuses, the member stays shared.
-  // Returns: members that stayed shared.
-  template <typename Split>
-  uint32_t DissolveLocked(MiniHeap* leader, Split split) REQUIRES(lock_) {
-    uint32_t refused = 0;
-    SpanPlace place = leader->place();
-    RemoveFromListLocked(leader);
-    while (!leader->is_alone()) {
-      MiniHeap* member = MiniHeap::Of(leader->next_member_);
-      member->Leave();
-      NoteLeftLocked(member);
-      refused += split(member) ? 0 : 1;
-      InsertLocked(member);
-    }
-    refused += split(leader) ? 0 : 1;
-    if (place == SpanPlace::kAttached) {
-      AttachToLocked(leader, leader->owner_);
-    } else {
-      InsertLocked(leader);
-    }
-    return refused;
-  }
+  // fork(2), prepare, lock held: `span` has pages of its own now, and is alone.
+  void SplitOffLocked(MiniHeap* span) REQUIRES(lock_);
 
   // Releases the whole pages inside free slots of spans that are never meshed. Returns bytes.
   size_t ReleaseFreeSlots();
@@ -133,6 +113,12 @@ class SizeClassHeap {
   static uint32_t BinOf(const MiniHeap* leader) {
     return leader->in_use() * kBins / leader->slots();
   }
+  // Spans that a class has before it takes pages for several at once, and how many pages.
+  static constexpr uint64_t kSpansBeforeReserve = 64;
+  static constexpr PageCount kReservePages = 64;
+
+  // Fresh pages for a span, from the reserve or from the arena.
+  SpanId NewSpanLocked(uint32_t units) REQUIRES(lock_);
   // Units of the next span: longer ones for a class that has many.
   uint32_t NextUnitsLocked() const REQUIRES(lock_);
   void NoteStartedLocked(const MiniHeap* span) REQUIRES(lock_);
@@ -157,9 +143,12 @@ class SizeClassHeap {
   Mutex lock_{LockRank::kSizeClass};
   SizeClass size_class_ = kNoClass;
   uint64_t spans_per_length_ = UINT64_MAX;
+  PageCount max_span_pages_ = kMaxMeshablePages;
   Arena* arena_ = nullptr;
   Backing* backing_ = nullptr;
   SpanReleaser* releaser_ = nullptr;
+  SpanId reserve_ GUARDED_BY(lock_) = kNoSpan;  // first of the pages taken for spans to come
+  PageCount reserve_pages_ GUARDED_BY(lock_) = 0;
   SpanList partial_[kBins] GUARDED_BY(lock_);
   SpanList attached_ GUARDED_BY(lock_);
   uint64_t spans_ GUARDED_BY(lock_) = 0;  // virtual spans of this class

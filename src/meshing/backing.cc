@@ -24,9 +24,16 @@ void Backing::ForgetFileLocked() {
   for (uint32_t i = 0; i < chunk_count_; i++) chunks_[i].in_file = false;
 }
 
+// No page of the chunks that are there is handed out again.
+void Backing::StartAnewLocked() {
+  memset(free_, 0, sizeof(free_));
+  current_ = kNoChunk;
+}
+
 void Backing::GiveUpDescriptor() {
   MutexLock lock(lock_);
   ForgetFileLocked();
+  StartAnewLocked();
 }
 
 os::Result<uintptr_t> Backing::MapInFileLocked(size_t* offset) {
@@ -46,35 +53,49 @@ os::Result<uintptr_t> Backing::MapInFileLocked(size_t* offset) {
   return place;
 }
 
+// A slot of the table that no span's pages are named after.
+uint32_t Backing::FindChunkSlotLocked() {
+  for (uint32_t i = 0; i < chunk_count_; i++) {
+    if (chunks_[i].retired && chunks_[i].in_use == 0) return i;
+  }
+  return chunk_count_ < kMaxChunks ? chunk_count_ : kNoChunk;
+}
+
 bool Backing::AddChunkLocked() {
-  if (chunk_count_ == kMaxChunks) return false;
-  Chunk& chunk = chunks_[chunk_count_];
+  uint32_t slot = FindChunkSlotLocked();
+  if (slot == kNoChunk) return false;
+  Chunk& chunk = chunks_[slot];
   if (chunk.next_free == nullptr) {
     chunk.next_free =
         static_cast<BackingPage*>(AllocateMetadata(kChunkPages * sizeof(BackingPage)));
     if (chunk.next_free == nullptr) return false;
   }
   os::Result<uintptr_t> place = MapInFileLocked(&chunk.file_offset);
-  chunk.in_file = place.ok();
-  if (!place.ok()) place = os::MapSharedAnonymous(BytesOf(kChunkPages));
+  bool in_file = place.ok();
+  if (!in_file) place = os::MapSharedAnonymous(BytesOf(kChunkPages));
   if (!place.ok()) return false;
   chunk.address = place.value;
-  chunk_count_++;
+  chunk.fresh = 0;
+  chunk.in_use = 0;
+  chunk.in_file = in_file;
+  chunk.private_views = in_file && private_views_;
+  chunk.retired = false;
+  if (slot == chunk_count_) chunk_count_++;
+  current_ = slot;
   return true;
 }
 
 BackingPage Backing::TakeLocked(PageCount pages) {
   if (BackingPage head = free_[pages]; head != 0) {
-    BackingPage page = head - 1;
-    free_[pages] = chunks_[page / kChunkPages].next_free[page % kChunkPages];
-    return page;
+    free_[pages] = ChunkOf(head - 1).next_free[(head - 1) % kChunkPages];
+    return head - 1;
   }
   // A span does not cross from one chunk into the next.
-  PageCount left = kChunkPages - next_fresh_ % kChunkPages;
-  if (left < pages) next_fresh_ += left;
-  if (next_fresh_ + pages > chunk_count_ * kChunkPages && !AddChunkLocked()) return kNoBackingPage;
-  BackingPage page = next_fresh_;
-  next_fresh_ += pages;
+  if (current_ == kNoChunk || kChunkPages - chunks_[current_].fresh < pages) {
+    if (!AddChunkLocked()) return kNoBackingPage;
+  }
+  BackingPage page = current_ * kChunkPages + chunks_[current_].fresh;
+  chunks_[current_].fresh += pages;
   return page;
 }
 
@@ -86,6 +107,7 @@ BackingPage Backing::Allocate(PageCount pages) {
     page = TakeLocked(pages);
     if (page == kNoBackingPage) return page;
     in_use_ += pages;
+    ChunkOf(page).in_use += pages;
   }
   // Before kernel 5.14 there is no such advice, and the first write brings the page.
   os::Status backed = os::Populate(AddressOf(page), BytesOf(pages));
@@ -95,12 +117,25 @@ BackingPage Backing::Allocate(PageCount pages) {
 }
 
 void Backing::Free(BackingPage first, PageCount pages) {
+  MutexLock lock(lock_);
+  Chunk& chunk = ChunkOf(first);
+  chunk.in_use -= pages;
+  if (chunk.retired) return;  // [B2]
+  in_use_ -= pages;
   // Refused, the memory stays until the page is handed out again.
   static_cast<void>(os::PunchHole(AddressOf(first), BytesOf(pages)));
-  MutexLock lock(lock_);
-  chunks_[first / kChunkPages].next_free[first % kChunkPages] = free_[pages];
+  if (!CanShow(first)) return;
+  chunk.next_free[first % kChunkPages] = free_[pages];
   free_[pages] = first + 1;
-  in_use_ -= pages;
+}
+
+os::Status Backing::Show(BackingPage first, PageCount pages, uintptr_t target) {
+  const Chunk& chunk = ChunkOf(first);
+  if (!chunk.private_views) return os::Alias(AddressOf(first), BytesOf(pages), target);
+  MutexLock lock(lock_);
+  if (!chunk.in_file || !file_.IsOurs()) return {EBADF};
+  size_t offset = chunk.file_offset + BytesOf(first % kChunkPages);
+  return os::MapFilePrivateFixed(file_.descriptor(), offset, target, BytesOf(pages));
 }
 
 void Backing::DropWindow(BackingPage first, BackingPage last) {
@@ -108,7 +143,9 @@ void Backing::DropWindow(BackingPage first, BackingPage last) {
   for (BackingPage page = first; page <= last;) {
     BackingPage end = (page / kChunkPages + 1) * kChunkPages;
     if (end > last + 1) end = last + 1;
-    static_cast<void>(os::ReleasePages(AddressOf(page), BytesOf(end - page)));
+    if (ChunkOf(page).address != 0) {
+      static_cast<void>(os::ReleasePages(AddressOf(page), BytesOf(end - page)));
+    }
     page = end;
   }
 }
@@ -122,50 +159,31 @@ bool Backing::CopyBack(uintptr_t address, uintptr_t window, size_t length) {
   return false;
 }
 
-bool Backing::MakePrivate(uintptr_t address, BackingPage first, PageCount pages,
-                          uint32_t* generation) {
-  const Chunk& chunk = chunks_[first / kChunkPages];
+Separation Backing::MakePrivate(uintptr_t address, BackingPage first, PageCount pages) {
+  const Chunk& chunk = ChunkOf(first);
   MutexLock lock(lock_);
-  *generation = kNoBackingPage;
-  if (current_generation_ == kMaxGenerations) {
-    for (uint32_t i = 0; i < kMaxGenerations && current_generation_ == kMaxGenerations; i++) {
-      if (generations_[i].spans == 0) current_generation_ = i;
-    }
-  }
-  if (current_generation_ < kMaxGenerations && chunk.in_file && file_.IsOurs()) {
+  if (chunk.in_file && file_.IsOurs()) {
     size_t offset = chunk.file_offset + BytesOf(first % kChunkPages);
     if (os::MapFilePrivateFixed(file_.descriptor(), offset, address, BytesOf(pages)).ok()) {
-      *generation = current_generation_;
-      generations_[current_generation_].spans++;
-      return true;
+      return Separation::kView;
     }
   }
-  return CopyBack(address, AddressOf(first), BytesOf(pages));
+  return CopyBack(address, AddressOf(first), BytesOf(pages)) ? Separation::kCopied
+                                                             : Separation::kFailed;
 }
 
 void Backing::Retire() {
   MutexLock lock(lock_);
-  if (current_generation_ < kMaxGenerations) {
-    Generation& current = generations_[current_generation_];
-    // Where everything was copied, nobody shows the pages any more.
-    current.pages = current.spans > 0 ? in_use_ : 0;
-  }
-  current_generation_ = kMaxGenerations;
   for (uint32_t i = 0; i < chunk_count_; i++) {
-    static_cast<void>(os::Unmap(chunks_[i].address, BytesOf(kChunkPages)));
+    Chunk& chunk = chunks_[i];
+    if (chunk.retired) continue;
+    static_cast<void>(os::Unmap(chunk.address, BytesOf(kChunkPages)));
+    chunk.address = 0;
+    chunk.retired = true;
   }
   ForgetFileLocked();
-  chunk_count_ = 0;
-  next_fresh_ = 0;
-  memset(free_, 0, sizeof(free_));
+  StartAnewLocked();
   in_use_ = 0;
-}
-
-void Backing::DropFrozen(uint32_t generation) {
-  MutexLock lock(lock_);
-  Generation& dropped = generations_[generation];
-  MESH_DCHECK(dropped.spans > 0);
-  if (--dropped.spans == 0) dropped.pages = 0;
 }
 
 size_t Backing::bytes_in_use() {
@@ -173,18 +191,14 @@ size_t Backing::bytes_in_use() {
   return BytesOf(in_use_);
 }
 
-size_t Backing::frozen_bytes() {
+size_t Backing::retired_bytes() {
   MutexLock lock(lock_);
   size_t bytes = 0;
-  for (const Generation& generation : generations_) bytes += BytesOf(generation.pages);
+  for (uint32_t i = 0; i < chunk_count_; i++) {
+    // Nothing is punched any more: what was handed out once may be there while the file is.
+    if (chunks_[i].retired && chunks_[i].in_use > 0) bytes += BytesOf(chunks_[i].fresh);
+  }
   return bytes;
-}
-
-uint32_t Backing::frozen_spans() {
-  MutexLock lock(lock_);
-  uint32_t spans = 0;
-  for (const Generation& generation : generations_) spans += generation.spans;
-  return spans;
 }
 
 }  // namespace mesh

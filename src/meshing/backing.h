@@ -1,16 +1,20 @@
-// Backing: the shared memory that meshed spans point at, and the window that it is written through.
+// Backing: the memory behind meshed spans, and the window that it is written through.
 //
 //   window  | chunk 0 (64 MiB) | chunk 1 | ...        one mapping each, never handed to the program
 //   page      0 1 2 3 ...        16384 ...            a BackingPage is an index over all chunks
 //
 // A chunk is a part of a memory file, or shared anonymous memory where no file is to be had. Spans
-// are made aliases of backing pages by mremap of the window (os::Alias), which needs no descriptor;
-// the file's descriptor serves fork alone, and is checked before each use.
+// show its pages in one of two ways:
+//   shared views    stores go to the backing; made by mremap, without a descriptor (os::Alias).
+//                   Each must become a private view before a fork.
+//   private views   copy on write: the first store to a page gives the span a page of its own again.
+//                   A fork needs no preparation. For programs that are expected to fork.
 // Room: meshing; above miniheap, os. Locks: kBacking, inside.
 //
 // [B1] A page that is handed out belongs to one mesh group, and is written through the window only
 //      while the group's compactor holds the size class's lock.
-// [B2] Frozen pages are never written or punched: a fork's child may read them.
+// [B2] Retired chunks are never written or punched: a fork's child may read them. Their memory goes
+//      with the last mapping of their file.
 #pragma once
 
 #include <atomic>
@@ -23,9 +27,19 @@
 
 namespace mesh {
 
+// What MakePrivate() did.
+enum class Separation : uint8_t {
+  kView,    // the span has a private view of its pages now
+  kCopied,  // the span has pages of its own, and shows the backing no longer
+  kFailed,  // nothing: the kernel refused
+};
+
 class Backing {
  public:
   constexpr Backing() = default;
+
+  // How new chunks are shown; before first use.
+  void set_private_views(bool private_views) { private_views_ = private_views; }
 
   // Takes `pages` neighbouring pages, zero or stale, mapped in the window and backed by memory (a
   // write through the window cannot fail). kNoBackingPage when the kernel refuses.
@@ -33,25 +47,33 @@ class Backing {
   // Gives them back to the system. No span shows them any more.
   void Free(BackingPage first, PageCount pages);
 
-  // Where the window shows the page.
+  // Where the window shows the page. Not for pages of retired chunks.
   uintptr_t AddressOf(BackingPage page) const {
-    return chunks_[page / kChunkPages].address + (uintptr_t{page % kChunkPages} << kPageShift);
+    return ChunkOf(page).address + (uintptr_t{page % kChunkPages} << kPageShift);
   }
+
+  // Whether more spans can be made to show the page.
+  bool CanShow(BackingPage page) const {
+    const Chunk& chunk = ChunkOf(page);
+    return !chunk.retired && (chunk.in_file || !chunk.private_views);
+  }
+  // Makes the addresses [target, target + pages) show the pages. Errors: the kernel's; the target is
+  // as it was.
+  os::Status Show(BackingPage first, PageCount pages, uintptr_t target);
 
   // Forgets that the window has touched [first, last]: the memory stays, RSS falls.
   void DropWindow(BackingPage first, BackingPage last);
 
-  // fork(2), prepare: replaces the alias at `address` by a private, copy-on-write view of the same
-  // pages, so that neither side sees what the other writes from now on. With a descriptor that costs
-  // one call; without, the pages are copied.
-  // Returns: the frozen generation the span belongs to, for DropFrozen(), in *generation;
-  //          kNoBackingPage when they were copied. false: the kernel refused, nothing has changed.
-  bool MakePrivate(uintptr_t address, BackingPage first, PageCount pages, uint32_t* generation);
-  // After all aliases are private: lets go of window and file. Their pages live on as long as frozen
-  // spans show them. The next Allocate() starts anew.
+  // fork(2), prepare: whether spans that show the page have to be made private.
+  bool NeedsSeparation(BackingPage page) const {
+    const Chunk& chunk = ChunkOf(page);
+    return !chunk.retired && !chunk.private_views;
+  }
+  // Replaces the shared view at `address` by a private one of the same pages. With a descriptor that
+  // costs one call; without, the pages are copied.
+  Separation MakePrivate(uintptr_t address, BackingPage first, PageCount pages);
+  // After all views are private: lets go of window and file; [B2]. The next Allocate() starts anew.
   void Retire();
-  // One frozen span of the generation shows other memory now.
-  void DropFrozen(uint32_t generation);
 
   // Whether the memory file's descriptor is one of those numbers. Any thread, without a lock.
   bool OwnsDescriptorAmong(unsigned int first, unsigned int last) const {
@@ -63,9 +85,8 @@ class Backing {
   // Closes the memory file: its number is wanted by the program. What is meshed stays meshed.
   void GiveUpDescriptor();
 
-  size_t bytes_in_use();         // pages handed out
-  size_t frozen_bytes();         // at most; pages of retired backings that spans still show
-  uint32_t frozen_spans();
+  size_t bytes_in_use();   // pages handed out, not retired
+  size_t retired_bytes();  // memory of retired chunks that spans still show; at most
 
   Mutex& lock() { return lock_; }
 
@@ -73,36 +94,41 @@ class Backing {
   static constexpr PageCount kChunkPages = 16384;  // 64 MiB of address space
   static constexpr uint32_t kMaxChunks = 4096;     // 256 GiB of meshed memory
   static constexpr PageCount kMaxRun = kMaxMeshablePages;
-  static constexpr uint32_t kMaxGenerations = 64;
+  static constexpr uint32_t kNoChunk = UINT32_MAX;
 
   struct Chunk {
-    uintptr_t address;
-    bool in_file;
+    uintptr_t address;  // of the window; 0 when retired or never used
     size_t file_offset;
     BackingPage* next_free;  // links of the free lists, one a page
-  };
-  struct Generation {
-    uint32_t spans = 0;
-    uint32_t pages = 0;
+    PageCount fresh;         // pages handed out at least once
+    PageCount in_use;
+    bool in_file;  // of the file that is open now
+    bool private_views;
+    bool retired;
   };
 
+  const Chunk& ChunkOf(BackingPage page) const { return chunks_[page / kChunkPages]; }
+  Chunk& ChunkOf(BackingPage page) { return chunks_[page / kChunkPages]; }
   BackingPage TakeLocked(PageCount pages) REQUIRES(lock_);
   bool AddChunkLocked() REQUIRES(lock_);
+  uint32_t FindChunkSlotLocked() REQUIRES(lock_);
   os::Result<uintptr_t> MapInFileLocked(size_t* offset) REQUIRES(lock_);
   void ForgetFileLocked() REQUIRES(lock_);
+  void StartAnewLocked() REQUIRES(lock_);
   bool CopyBack(uintptr_t address, uintptr_t window, size_t length);
 
   Mutex lock_{LockRank::kBacking};
+  bool private_views_ = false;
   os::MemoryFile file_ GUARDED_BY(lock_);
   std::atomic<int> descriptor_{-1};
   size_t file_size_ GUARDED_BY(lock_) = 0;
+  // Written under the lock; what describes a page that is handed out does not change meanwhile, but
+  // `retired` and `in_file`, under the locks of all size classes.
   Chunk chunks_[kMaxChunks] = {};
-  uint32_t chunk_count_ GUARDED_BY(lock_) = 0;
-  BackingPage next_fresh_ GUARDED_BY(lock_) = 0;
+  uint32_t chunk_count_ GUARDED_BY(lock_) = 0;       // slots ever used
+  uint32_t current_ GUARDED_BY(lock_) = kNoChunk;    // fresh pages come from it
   BackingPage free_[kMaxRun + 1] GUARDED_BY(lock_) = {};  // index + 1; 0 ends the list
   PageCount in_use_ GUARDED_BY(lock_) = 0;
-  Generation generations_[kMaxGenerations] GUARDED_BY(lock_);
-  uint32_t current_generation_ GUARDED_BY(lock_) = kMaxGenerations;
 };
 
 }  // namespace mesh

@@ -4,15 +4,14 @@
 #include <cstring>
 
 #include "src/base/check.h"
-#include "src/os/memory.h"
 
 namespace mesh {
 
-MiniHeap* Mesher::ChooseKeeper(std::span<MiniHeap* const> leaders) {
+MiniHeap* Mesher::ChooseKeeper(std::span<MiniHeap* const> leaders) const {
   // A group that is in the backing already stays where it is: the fullest, so that least is copied.
   MiniHeap* keeper = nullptr;
   for (MiniHeap* leader : leaders) {
-    if (leader->memory() != SpanMemory::kShared) continue;
+    if (leader->memory() != SpanMemory::kBacked || !backing_.CanShow(leader->backing())) continue;
     if (keeper == nullptr || leader->in_use() > keeper->in_use()) keeper = leader;
   }
   return keeper;
@@ -60,9 +59,9 @@ void Mesher::Copy(const Move& move) {
       });
 }
 
-bool Mesher::Alias(const Move& move) {
+bool Mesher::Show(const Move& move) {
   const Group& group = groups_[move.group];
-  return os::Alias(backing_.AddressOf(group.to), move.span->length(), move.span->address()).ok();
+  return backing_.Show(group.to, group.pages, move.span->address()).ok();
 }
 
 // The span shows the backing now: moves it from its old group into the one that is there.
@@ -74,9 +73,8 @@ int32_t Mesher::Settle(const Move& move) {
   BackingPage old_backing = span->backing();
   int32_t gained = span->is_alone() ? 0 : -1;
   MiniHeap* left = span->Leave();
-  if (old_memory == SpanMemory::kShared && left == nullptr) backing_.Free(old_backing, group.pages);
-  if (old_memory == SpanMemory::kFrozen) backing_.DropFrozen(old_backing);
-  span->SetMemory(SpanMemory::kShared, group.to);
+  if (old_memory == SpanMemory::kBacked && left == nullptr) backing_.Free(old_backing, group.pages);
+  span->SetMemory(SpanMemory::kBacked, group.to);
   if (group.leader == nullptr) {
     group.leader = span;
     return gained;
@@ -97,7 +95,7 @@ MeshResult Mesher::Run() {
     for (uint32_t i = 0; i < move_count_; i++) {
       // The kernel may be storing into it, past every protection.
       if (barrier_.is_excluded(i)) continue;
-      if (!Alias(moves_[i])) {
+      if (!Show(moves_[i])) {
         result.moves_failed++;
         continue;
       }

@@ -5,7 +5,7 @@
 //   after    A, B, C -> backing [a b c a]                 one; no pointer has changed
 //
 // A batch: Add() plans the moves of one group each, Run() carries out all of them under one write
-// barrier: protect, copy, alias, wake.
+// barrier: protect, copy, show, wake.
 // Room: meshing; above miniheap, os. Locks: the size class's lock of all spans is held, and kMesh;
 // takes kBacking. Allocates nothing. Other threads may read and write the objects all the while:
 // writers to a span that moves wait in the barrier.
@@ -40,7 +40,7 @@ class Mesher {
   Mesher& operator=(const Mesher&) = delete;
 
   // Virtual spans that one batch moves at most.
-  static constexpr uint32_t kMaxMoves = 128;
+  static constexpr uint32_t kMaxMoves = WriteBarrier::kMaxRanges;
 
   // Plans to mesh the groups led by `leaders` (at least two, of one size class
   // and length, no slot set in two of
@@ -74,9 +74,9 @@ class Mesher {
     bool is_new;
   };
 
-  static MiniHeap* ChooseKeeper(std::span<MiniHeap* const> leaders);
+  MiniHeap* ChooseKeeper(std::span<MiniHeap* const> leaders) const;
   void Copy(const Move& move);
-  bool Alias(const Move& move);
+  bool Show(const Move& move);
   int32_t Settle(const Move& move);
   void ReleaseUnused();
   void DropWindow();

@@ -19,7 +19,6 @@ bool SpanReleaser::Release(MiniHeap* span) {
   // Like its neighbours again, so that the mappings merge; refused, they stay apart.
   static_cast<void>(os::AdviseNoHugePage(span->address(), span->length()));
   budget_.Give(MappingBudget::kPerAlias);
-  if (span->memory() == SpanMemory::kFrozen) backing_.DropFrozen(span->backing());
   arena_.FreeSpan(id, pages, false);
   return true;
 }

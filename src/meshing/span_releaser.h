@@ -1,10 +1,9 @@
 // SpanReleaser: gives an empty virtual span back to the arena, whatever memory lies behind it.
 //
-// Room: meshing; above miniheap and arena. Locks: the size class's is held; takes kArena, kBacking.
+// Room: meshing; above miniheap and arena. Locks: the size class's is held; takes kArena.
 #pragma once
 
 #include "src/arena/arena.h"
-#include "src/meshing/backing.h"
 #include "src/meshing/mapping_budget.h"
 #include "src/miniheap/mini_heap.h"
 
@@ -12,8 +11,7 @@ namespace mesh {
 
 class SpanReleaser {
  public:
-  SpanReleaser(Arena& arena, Backing& backing, MappingBudget& budget)
-      : arena_(arena), backing_(backing), budget_(budget) {}
+  SpanReleaser(Arena& arena, MappingBudget& budget) : arena_(arena), budget_(budget) {}
 
   // Gives `span` (alone, no slot set, in no list) back. An alias becomes private anonymous memory
   // first, and its mapping goes back to the budget; the backing's pages are the caller's to free.
@@ -22,7 +20,6 @@ class SpanReleaser {
 
  private:
   Arena& arena_;
-  Backing& backing_;
   MappingBudget& budget_;
 };
 

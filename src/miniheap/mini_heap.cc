@@ -32,6 +32,12 @@ Bitmap MiniHeap::GroupOccupancy() const {
   return all;
 }
 
+uint32_t MiniHeap::member_count() const {
+  uint32_t count = 1;
+  for (SpanId id = next_member_; id != kNoSpan; id = Of(id)->next_member_) count++;
+  return count;
+}
+
 void MiniHeap::Adopt(MiniHeap* member) {
   MESH_DCHECK(is_leader() && member->is_alone() && member != this);
   MESH_DCHECK(!GroupOccupancy().Overlaps(member->occupancy_));
@@ -82,7 +88,7 @@ void MiniHeap::CheckInvariants() {
     MESH_CHECK(member == this || member->place_ == SpanPlace::kNowhere);     // [MH4]
   });
   MESH_CHECK(count == in_use_ && count <= slots());  // [MH3]
-  MESH_CHECK(is_alone() || memory_ == SpanMemory::kShared);
+  MESH_CHECK(is_alone() || memory_ == SpanMemory::kBacked);
 }
 
 void SpanList::PushFront(MiniHeap* element) {

@@ -16,7 +16,7 @@
 // [MH2] The bitmaps of a mesh group's members are disjoint.
 // [MH3] A leader's in_use is the number of bits set in its whole group; a member's is not used.
 // [MH4] Only a leader is in a list.
-// [MH5] All members of a group of two and more are kShared, as long as each other, and name the same
+// [MH5] All members of a group of two and more are kBacked, as long as each other, and name the same
 //       backing pages.
 #pragma once
 
@@ -32,8 +32,7 @@ namespace mesh {
 // What lies behind a span's addresses.
 enum class SpanMemory : uint8_t {
   kPrivate,  // private anonymous pages
-  kShared,   // pages of the backing, shared with the other members of its group
-  kFrozen,   // a private (copy-on-write) view of pages that a fork's child may still read
+  kBacked,   // a view of the backing, with the other members of its group
 };
 
 // Which list of its size class a leader is in.
@@ -90,6 +89,8 @@ class MiniHeap {
   bool is_leader() const { return leader_ == id_; }
   MiniHeap* leader() { return Of(leader_); }
   bool is_alone() const { return is_leader() && next_member_ == kNoSpan; }
+  // Spans in the group that this MiniHeap leads, itself included.
+  uint32_t member_count() const;
   // Calls visit(MiniHeap*) for the leader and each member. `visit` may take the member out.
   template <typename Visit>
   void ForEachMember(Visit visit) {

@@ -38,7 +38,7 @@ void Runtime::CollectMemory(Statistics* out) {
   out->arena_reserved_bytes = arena.reserved_bytes;
   out->arena_committed_bytes = arena.committed_bytes;
   out->dirty_bytes = arena.dirty_bytes;
-  out->backing_bytes = global_.backing().bytes_in_use() + global_.backing().frozen_bytes();
+  out->backing_bytes = global_.backing().bytes_in_use() + global_.backing().retired_bytes();
   if (os::Result<os::MemoryFigures> figures = os::ReadMemoryFigures(); figures.ok()) {
     out->pss_bytes = figures.value.pss;
     out->pss_anon_bytes = figures.value.pss_anon;

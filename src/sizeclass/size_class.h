@@ -29,6 +29,8 @@ using SizeClass = uint8_t;
 inline constexpr SizeClass kNoClass = 0;
 // The class of page entries of large objects: a run of pages of their own.
 inline constexpr SizeClass kLargeClass = 255;
+// The class of page entries that a size class has taken for spans to come.
+inline constexpr SizeClass kReservedClass = 254;
 
 // Smallest alignment of every object [bytes]; that of max_align_t.
 inline constexpr size_t kMinAlignment = 16;

@@ -54,7 +54,7 @@ TEST_F(MiniHeapTest, GroupCountsAndFreesThroughMembers) {
   MiniHeap* a = Make({0, 1});
   MiniHeap* b = Make({2});
   MiniHeap* c = Make({3, 4});
-  for (MiniHeap* heap : {a, b, c}) heap->SetMemory(SpanMemory::kShared, 7);
+  for (MiniHeap* heap : {a, b, c}) heap->SetMemory(SpanMemory::kBacked, 7);
   a->Adopt(b);
   a->Adopt(c);
   a->CheckInvariants();
@@ -69,7 +69,7 @@ TEST_F(MiniHeapTest, LeavingHandsTheLeadOver) {
   MiniHeap* a = Make({0, 1});
   MiniHeap* b = Make({2});
   MiniHeap* c = Make({3, 4});
-  for (MiniHeap* heap : {a, b, c}) heap->SetMemory(SpanMemory::kShared, 7);
+  for (MiniHeap* heap : {a, b, c}) heap->SetMemory(SpanMemory::kBacked, 7);
   a->Adopt(b);
   a->Adopt(c);
   MiniHeap* left = a->Leave();
