@@ -18,7 +18,7 @@ constexpr uint64_t kCompactTests = uint64_t{1} << 28;
 // spans mesh best.
 constexpr uint64_t kSpansPerLengthForking = 64;
 constexpr uint64_t kSpansPerLength = 4096;
-constexpr PageCount kMaxSpanPagesForking = 2;
+constexpr PageCount kMaxSpanPagesForking = 4;
 
 SpanId IdOfLarge(const void* object) {
   uintptr_t address = reinterpret_cast<uintptr_t>(object);
