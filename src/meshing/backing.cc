@@ -133,7 +133,12 @@ os::Status Backing::Show(BackingPage first, PageCount pages, uintptr_t target) {
   const Chunk& chunk = ChunkOf(first);
   if (!chunk.private_views) return os::Alias(AddressOf(first), BytesOf(pages), target);
   MutexLock lock(lock_);
-  if (!chunk.in_file || !file_.IsOurs()) return {EBADF};
+  if (!chunk.in_file || !file_.IsOurs()) {
+    // The program closed it behind our back.
+    ForgetFileLocked();
+    StartAnewLocked();
+    return {EBADF};
+  }
   size_t offset = chunk.file_offset + BytesOf(first % kChunkPages);
   return os::MapFilePrivateFixed(file_.descriptor(), offset, target, BytesOf(pages));
 }

@@ -1,4 +1,4 @@
-// Tests of the backing: pages and chunks, the file and what takes its place, frozen generations.
+// Tests of the backing: pages and chunks, the file and what takes its place, private views, fork.
 #include "src/meshing/backing.h"
 
 #include <gtest/gtest.h>
@@ -28,6 +28,7 @@ class BackingTest : public testing::TestWithParam<bool> {
   }
 
   bool with_file() const { return GetParam(); }
+  Separation separation() const { return with_file() ? Separation::kView : Separation::kCopied; }
   char* Window(BackingPage page) { return reinterpret_cast<char*>(backing_->AddressOf(page)); }
 
   FaultInjector injector_;
@@ -118,27 +119,22 @@ TEST_P(BackingTest, PrivateViewsKeepTheirContentsAndLiveApart) {
   char* one = AliasOf(*backing_, page, kLength);
   char* two = AliasOf(*backing_, page, kLength);
   one[10] = 6;
-  uint32_t generations[2];
-  int i = 0;
   for (char* view : {one, two}) {
-    ASSERT_TRUE(
-        backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 3, &generations[i++]));
+    EXPECT_EQ(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 3), separation());
   }
   backing_->Retire();
   EXPECT_EQ(backing_->bytes_in_use(), 0u);
-  EXPECT_EQ(backing_->frozen_spans(), with_file() ? 2u : 0u);
-  EXPECT_EQ(backing_->frozen_bytes(), with_file() ? kLength : 0u);
+  EXPECT_EQ(backing_->retired_bytes(), kLength);
+  EXPECT_FALSE(backing_->CanShow(page));
   for (char* view : {one, two}) {
     EXPECT_EQ(view[10], 6);
     EXPECT_EQ(view[kLength - 1], 5);
   }
   one[20] = 7;
   EXPECT_EQ(two[20], 5);
-  for (uint32_t generation : generations) {
-    EXPECT_EQ(generation == kNoBackingPage, !with_file());
-    if (generation != kNoBackingPage) backing_->DropFrozen(generation);
-  }
-  EXPECT_EQ(backing_->frozen_bytes(), 0u);
+  // The last span that showed the pages is gone.
+  backing_->Free(page, 3);
+  EXPECT_EQ(backing_->retired_bytes(), 0u);
   munmap(one, kLength);
   munmap(two, kLength);
 }
@@ -149,12 +145,11 @@ TEST_P(BackingTest, BeginsAnewAfterItRetired) {
     ASSERT_NE(page, kNoBackingPage);
     Window(page)[0] = static_cast<char>(round);
     char* view = AliasOf(*backing_, page, kPageSize);
-    uint32_t generation = 0;
-    ASSERT_TRUE(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1, &generation));
+    ASSERT_EQ(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1), separation());
     backing_->Retire();
-    // More rounds than there are generations: the frozen ones have to be told apart, or copied.
+    // Every other chunk stays named by a span, the others' places in the table are used again.
     EXPECT_EQ(view[0], static_cast<char>(round));
-    if (round % 2 == 0 && generation != kNoBackingPage) backing_->DropFrozen(generation);
+    if (round % 2 == 0) backing_->Free(page, 1);
     munmap(view, kPageSize);
   }
 }
@@ -165,8 +160,8 @@ TEST_P(BackingTest, PrivateViewsWithoutTheKernelsHelpChangeNothing) {
   view[1] = 3;
   injector_.Refuse(Call::kMapFilePrivate, ENOMEM);
   injector_.Refuse(Call::kMapAnonymous, ENOMEM);
-  uint32_t generation = 0;
-  EXPECT_FALSE(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1, &generation));
+  EXPECT_EQ(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1),
+            Separation::kFailed);
   view[2] = 4;
   EXPECT_EQ(Window(page)[1], 3);
   EXPECT_EQ(Window(page)[2], 4);
@@ -182,13 +177,28 @@ TEST_P(BackingTest, GivesItsDescriptorUp) {
   EXPECT_EQ(Window(page)[0], 1);
   // Its memory is still there for a private copy, which needs no descriptor.
   char* view = AliasOf(*backing_, page, kPageSize);
-  uint32_t generation = 0;
-  ASSERT_TRUE(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1, &generation));
-  EXPECT_EQ(generation, kNoBackingPage);
+  ASSERT_EQ(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1),
+            Separation::kCopied);
   EXPECT_EQ(view[0], 1);
   view[0] = 2;
   EXPECT_EQ(Window(page)[0], 1);
   munmap(view, kPageSize);
+}
+
+TEST_P(BackingTest, PrivateViewsFromTheStart) {
+  backing_->set_private_views(true);
+  BackingPage page = backing_->Allocate(2);
+  memset(Window(page), 5, 2 * kPageSize);
+  char* view = AliasOf(*backing_, page, 2 * kPageSize);
+  ASSERT_TRUE(backing_->Show(page, 2, reinterpret_cast<uintptr_t>(view)).ok());
+  EXPECT_EQ(view[kPageSize], 5);
+  view[1] = 6;
+  // Only where there is no file does the store reach the backing.
+  EXPECT_EQ(Window(page)[1], with_file() ? 5 : 6);
+  EXPECT_EQ(backing_->NeedsSeparation(page), !with_file());
+  backing_->GiveUpDescriptor();
+  EXPECT_EQ(backing_->CanShow(page), !with_file());
+  munmap(view, 2 * kPageSize);
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, BackingTest, testing::Bool(), [](const auto& info) {
@@ -201,18 +211,19 @@ TEST(Backing, AForeignFileUnderItsNumberIsNotTouched) {
   BackingPage page = backing->Allocate(1);
   reinterpret_cast<char*>(backing->AddressOf(page))[0] = 1;
   int number = -1;
-  for (int fd = 3; fd < 1000 && number < 0; fd++) {
+  for (int fd = 3; fd < 65536 && number < 0; fd++) {
     if (backing->OwnsDescriptorAmong(static_cast<unsigned>(fd), static_cast<unsigned>(fd))) {
       number = fd;
     }
   }
+  ASSERT_GE(number, 0);
   // Behind the interposed close: nobody tells the backing.
   int program = memfd_create("program", 0);
   ASSERT_EQ(ftruncate(program, kPageSize), 0);
-  ASSERT_EQ(dup2(program, number >= 0 ? number : program), number >= 0 ? number : program);
+  ASSERT_EQ(dup2(program, number), number);
   char* view = AliasOf(*backing, page, kPageSize);
-  uint32_t generation = 0;
-  ASSERT_TRUE(backing->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1, &generation));
+  ASSERT_EQ(backing->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1),
+            Separation::kCopied);
   EXPECT_EQ(view[0], 1);
   // A new chunk is wanted, and must not lie in the program's file.
   for (PageCount taken = 0; taken <= kChunkPages; taken += 16) {

@@ -1,6 +1,8 @@
 // Tests of giving empty spans back, whatever memory lies behind them.
 #include "src/meshing/span_releaser.h"
 
+#include "src/meshing/backing.h"
+
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -23,7 +25,7 @@ class SpanReleaserTest : public testing::Test {
   SpanReleaserTest()
       : arena_(std::make_unique<Arena>()),
         backing_(std::make_unique<Backing>()),
-        releaser_(*arena_, *backing_, budget_) {
+        releaser_(*arena_, budget_) {
     arena_->set_segment_size(64 * kMiB);
     budget_.Refresh();
   }
@@ -41,7 +43,7 @@ class SpanReleaserTest : public testing::Test {
     *page = backing_->Allocate(span->pages());
     EXPECT_TRUE(budget_.Take(MappingBudget::kPerAlias));
     EXPECT_TRUE(os::Alias(backing_->AddressOf(*page), span->length(), span->address()).ok());
-    span->SetMemory(SpanMemory::kShared, *page);
+    span->SetMemory(SpanMemory::kBacked, *page);
     return span;
   }
 
@@ -78,17 +80,15 @@ TEST_F(SpanReleaserTest, AnAliasBecomesFreshMemory) {
   arena_->CheckInvariants();
 }
 
-TEST_F(SpanReleaserTest, AFrozenViewIsCountedOut) {
+TEST_F(SpanReleaserTest, AViewOfARetiredBackingBecomesFreshMemory) {
   BackingPage page = 0;
   MiniHeap* span = StartShared(&page);
-  uint32_t generation = 0;
-  ASSERT_TRUE(backing_->MakePrivate(span->address(), page, span->pages(), &generation));
-  ASSERT_NE(generation, kNoBackingPage);
-  span->SetMemory(SpanMemory::kFrozen, generation);
+  memset(BytesOf(span), 1, span->length());
+  ASSERT_EQ(backing_->MakePrivate(span->address(), page, span->pages()), Separation::kView);
   backing_->Retire();
-  EXPECT_EQ(backing_->frozen_spans(), 1u);
+  char* bytes = BytesOf(span);
   EXPECT_TRUE(releaser_.Release(span));
-  EXPECT_EQ(backing_->frozen_spans(), 0u);
+  EXPECT_EQ(bytes[0], 0);
 }
 
 TEST_F(SpanReleaserTest, RefusedTheSpanIsAsItWas) {
@@ -104,7 +104,7 @@ TEST_F(SpanReleaserTest, RefusedTheSpanIsAsItWas) {
   EXPECT_EQ(budget_.used(), used);
   EXPECT_FALSE(PageMap::Find(span->address()).is_empty());
   EXPECT_EQ(BytesOf(span)[0], 1);
-  EXPECT_EQ(span->memory(), SpanMemory::kShared);
+  EXPECT_EQ(span->memory(), SpanMemory::kBacked);
   EXPECT_TRUE(releaser_.Release(span));
 }
 
