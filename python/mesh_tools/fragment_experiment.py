@@ -130,13 +130,17 @@ def run(
             if phase in _PHASE_NAMES:
                 phases.append(results.Phase(_PHASE_NAMES[phase], sampler.now_ms()))
                 progress(f"{allocator.name}: {_PHASE_NAMES[phase]}", 1)
+            step_ms = sampler.now_ms()
             program.go_on()
             report = program.next_phase()
             phase = report["phase"]
             reports[phase] = report
             if phase == "settled":
-                window_ms = sampler.now_ms() - _SETTLED_WINDOW_MS
-                settled = memory.median_point(sampler.points_since(window_ms))
+                # A short idle phase is judged by itself, without what came before it; one of no
+                # length by the read here, as the program is at rest until it is told to go on.
+                window_ms = max(sampler.now_ms() - _SETTLED_WINDOW_MS, step_ms)
+                at_rest = memory.MemoryReader(program.pid).read()
+                settled = memory.median_point([*sampler.points_since(window_ms), at_rest])
         series = sampler.stop()
         errors = program.finish()
     finally:

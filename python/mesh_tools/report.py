@@ -61,6 +61,10 @@ def _fork(comparison: results.Comparison, name: str) -> str:
     return f"{comparison.median(name, _fork_us) / 1000:.1f}"
 
 
+def _physical_to_live(comparison: results.Comparison, name: str) -> str:
+    return f"{comparison.median(name, lambda run: run.physical_to_live):.2f}"
+
+
 def _meshes(comparison: results.Comparison, name: str) -> str:
     reports = [run.mesh for run in comparison.of(name) if run.mesh is not None]
     return ", ".join(f"{report.meshes:,}" for report in reports) or _MISSING
@@ -74,13 +78,14 @@ _ROWS: list[tuple[str, Cell]] = [
     ("PSS [MB]", _megabytes(lambda run: run.settled.pss_bytes)),
     ("RSS [MB]", _megabytes(lambda run: run.settled.rss_bytes)),
     ("in use, its own count [MB]", _megabytes(lambda run: run.live_bytes)),
+    ("physical / in use", _physical_to_live),
     ("time to fill [s]", _seconds(_fill_ms)),
     ("    ratio", _ratio(_fill_ms)),
     ("processor time [s]", _seconds(lambda run: run.cpu_ms)),
     ("fork of the save [ms]", _fork),
     ("values read back", _checked),
     ("dump, loaded elsewhere", _saves),
-    ("spans meshed", _meshes),
+    ("mesh count, at exit", _meshes),
 ]
 
 

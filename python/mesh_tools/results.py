@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 import statistics
 from collections.abc import Callable, Sequence
@@ -67,6 +68,11 @@ class RunResult:
         """Every value was right, and so was the dump."""
         return self.wrong == 0 and (self.save is None or self.save.reload_matches)
 
+    @property
+    def physical_to_live(self) -> float:
+        """Settled physical memory over what the program counts as in use; inf for an empty one."""
+        return self.settled.physical_bytes / self.live_bytes if self.live_bytes else math.inf
+
     def to_json(self) -> dict[str, Any]:
         """Returns the run as plain data."""
         plain = {
@@ -76,6 +82,7 @@ class RunResult:
             if plain[name] is not None:
                 plain[name] = dataclasses.asdict(plain[name])
         plain["settled"]["physical_bytes"] = self.settled.physical_bytes
+        plain["physical_to_live"] = round(self.physical_to_live, 3) if self.live_bytes else None
         plain["phases"] = [dataclasses.asdict(phase) for phase in self.phases]
         plain["fill_ms"] = [round(ms, 1) for ms in self.fill_ms]
         plain["series"] = self.series.to_json()

@@ -49,10 +49,11 @@ def test_the_table_shows_figures_with_their_units_and_origin() -> None:
     lines = {line.split("│")[1].strip(): line for line in text.splitlines() if "│" in line}
     assert "112.0" in lines["settled physical memory [MB]"]
     assert "0.70" in lines["ratio"] or "1.00" in lines["ratio"]
+    assert "1.12" in lines["physical / in use"]
     assert "1.50" in lines["time to fill [s]"]
     assert "4.0" in lines["fork of the save [ms]"]
     assert lines["values read back"].count("37,035 right") == 2
-    assert "9,000, 8,000, 7,000" in lines["spans meshed"]
+    assert "9,000, 8,000, 7,000" in lines["mesh count, at exit"]
     assert lines["dump, loaded elsewhere"].count("same") == 2
     assert "commit 0123456789" in text
     assert "runs per allocator: 3" in text
