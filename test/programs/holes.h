@@ -1,0 +1,123 @@
+// A heap full of holes: objects of 16 to 1024 bytes, of which a random share is freed.
+//
+// What fragment.cc, whose memory is measured, and fork_time.cc have in common. Object sizes, their
+// contents and which of them are freed follow from a seed, so that every byte can be checked and
+// every allocator gets the same. Header only; uses nothing but malloc and free.
+#ifndef TEST_PROGRAMS_HOLES_H_
+#define TEST_PROGRAMS_HOLES_H_
+
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+
+namespace holes {
+
+inline constexpr std::size_t kMinBytes = 16;
+inline constexpr std::size_t kMaxBytes = 1024;
+
+struct Shape {
+  std::uint64_t mb = 64;
+  std::uint64_t free_percent = 90;
+  std::uint64_t seed = 1;
+};
+
+// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
+inline std::uint64_t SplitMix(std::uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+// Everything about object `index` follows from the seed, so nothing but its address is stored.
+struct Object {
+  Object(const Shape& shape, std::uint64_t index)
+      : hash(SplitMix(shape.seed * 0x100000001b3u + index)),
+        size(kMinBytes + hash % (kMaxBytes - kMinBytes + 1)),
+        is_freed(SplitMix(hash) % 100 < shape.free_percent) {}
+
+  unsigned char ContentAt(std::size_t i) const {
+    return static_cast<unsigned char>((hash >> 8 * (i % 8)) + i);
+  }
+
+  void Fill(unsigned char* bytes) const {
+    for (std::size_t i = 0; i < size; ++i) bytes[i] = ContentAt(i);
+  }
+
+  bool IsIntact(const unsigned char* bytes) const {
+    for (std::size_t i = 0; i < size; ++i) {
+      if (bytes[i] != ContentAt(i)) return false;
+    }
+    return true;
+  }
+
+  std::uint64_t hash;
+  std::size_t size;
+  bool is_freed;
+};
+
+[[noreturn]] inline void Die(const char* what) {
+  std::fprintf(stderr, "%s\n", what);
+  std::exit(2);
+}
+
+// The table (one pointer an object) is mapped and touched by the constructor, so that memory read
+// after it is what the program costs without its heap.
+class Heap {
+ public:
+  explicit Heap(const Shape& shape) : shape_(shape) {
+    const std::uint64_t wanted = shape.mb << 20;
+    for (std::uint64_t bytes = 0; bytes < wanted; ++count_) bytes += Object(shape, count_).size;
+    void* table = mmap(nullptr, count_ * sizeof(*objects_), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (table == MAP_FAILED) Die("no memory for the table of objects");
+    objects_ = static_cast<unsigned char**>(table);
+  }
+
+  void FillAll() {
+    for (std::uint64_t i = 0; i < count_; ++i) {
+      const Object object(shape_, i);
+      objects_[i] = static_cast<unsigned char*>(std::malloc(object.size));
+      if (objects_[i] == nullptr) Die("malloc failed");
+      object.Fill(objects_[i]);
+      live_bytes_ += object.size;
+      ++live_;
+    }
+  }
+
+  void FreeSome() {
+    for (std::uint64_t i = 0; i < count_; ++i) {
+      const Object object(shape_, i);
+      if (!object.is_freed) continue;
+      std::free(objects_[i]);
+      objects_[i] = nullptr;
+      live_bytes_ -= object.size;
+      --live_;
+    }
+  }
+
+  std::uint64_t CountWrong() const {
+    std::uint64_t wrong = 0;
+    for (std::uint64_t i = 0; i < count_; ++i) {
+      if (objects_[i] != nullptr && !Object(shape_, i).IsIntact(objects_[i])) ++wrong;
+    }
+    return wrong;
+  }
+
+  std::uint64_t live() const { return live_; }
+  std::uint64_t live_bytes() const { return live_bytes_; }
+
+ private:
+  const Shape shape_;
+  unsigned char** objects_ = nullptr;
+  std::uint64_t count_ = 0;
+  std::uint64_t live_ = 0;
+  std::uint64_t live_bytes_ = 0;
+};
+
+}  // namespace holes
+
+#endif  // TEST_PROGRAMS_HOLES_H_
