@@ -1,4 +1,4 @@
-"""Fixtures of the integration tests: how often, and where."""
+"""Fixtures of the integration tests: how often, how long, and where."""
 
 import pathlib
 
@@ -13,12 +13,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=2,
         help="preloaded runs of each scenario, in a row (bazel test --test_arg=--repeats=20)",
     )
+    parser.addoption(
+        "--endurance-seconds", type=int, default=3, help="length of the run under compaction"
+    )
+    parser.addoption("--seed", type=int, default=1, help="seed of the run under compaction")
 
 
 @pytest.fixture
 def repeats(request: pytest.FixtureRequest) -> int:
     """Preloaded runs of each scenario."""
     return int(request.config.getoption("--repeats"))
+
+
+@pytest.fixture
+def endurance_seconds(request: pytest.FixtureRequest) -> int:
+    """Length of the run under compaction [s]."""
+    return int(request.config.getoption("--endurance-seconds"))
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """Seed of the run under compaction."""
+    return int(request.config.getoption("--seed"))
 
 
 @pytest.fixture
