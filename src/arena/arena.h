@@ -1,12 +1,12 @@
 // Arena: the address segments that all objects lie in, and the page runs cut from them.
 //
-//   small segments   spans of size classes; never transparent huge pages, so that single pages can be
-//                    remapped and returned
+//   small segments   spans of size classes; never transparent huge pages, so that single pages can
+//                    be remapped and returned
 //   large segments   objects of more than kMaxSmallSize, a run of pages each
 //   huge segments    one object of more than kMaxRunSize each, unmapped with it
 //
-// Segments are reserved (1 GiB of address space each, less where limits are tight) and committed step
-// by step. Every refusal of the kernel is a kNoSpan.
+// Segments are reserved (1 GiB of address space each, less where limits are tight) and committed
+// step by step. Every refusal of the kernel is a kNoSpan.
 // Room: arena; above base, os, sizeclass. Locks: one, kArena; system calls are made under it.
 //
 // [A1] A span's records and entries are committed before its id is handed out.
@@ -26,13 +26,13 @@ namespace mesh {
 // What the record of a large object's first page holds.
 struct LargeObject {
   size_t pages;
-  // The pages were brought here by mremap: their mapping merges with no neighbour's, so fresh memory
-  // is mapped in their place when the object is freed.
+  // The pages were brought here by mremap: their mapping merges with no neighbour's, so fresh
+  // memory is mapped in their place when the object is freed.
   bool moved;
 };
 
 struct ArenaStatistics {
-  size_t segments = 0;        // huge ones included
+  size_t segments = 0;  // huge ones included
   size_t reserved_bytes = 0;
   size_t committed_bytes = 0;
   size_t dirty_bytes = 0;     // free runs that still have memory behind them
@@ -50,7 +50,8 @@ class Arena {
   // A span of `units` units of the class, entries set. kNoSpan when out of memory.
   SpanId AllocateSpan(SizeClass size_class, uint32_t units);
   // Pages for several spans to come, clean if there are any, so that spans of one class are
-  // neighbours and their mappings can merge. Entries are kReservedClass. kNoSpan when out of memory.
+  // neighbours and their mappings can merge. Entries are kReservedClass. kNoSpan when out of
+  // memory.
   SpanId ReserveRun(PageCount pages);
   // Makes the first pages of such a run a span. Takes no lock.
   static void StartSpan(SpanId id, PageCount pages, SizeClass size_class) {
@@ -60,7 +61,8 @@ class Arena {
   void FreeSpan(SpanId id, PageCount pages, bool dirty);
 
   // A large object of `pages` pages at `alignment` bytes (a power of two >= kPageSize), record and
-  // entry set. `zeroed`: the memory must read zeros; it is cleared by dropping pages, not by writing.
+  // entry set. `zeroed`: the memory must read zeros; it is cleared by dropping pages, not by
+  // writing.
   SpanId AllocateLarge(size_t pages, size_t alignment, bool zeroed);
   void FreeLarge(SpanId id);
   // Makes the object longer or shorter in place. Returns false when it cannot; nothing has changed.
@@ -83,7 +85,8 @@ class Arena {
   }
 
   // Calls visit(SpanId, SizeClass) for every span of a size class. Takes no lock: the caller keeps
-  // spans from coming, and they go only by `visit` itself; so it holds the locks of all size classes.
+  // spans from coming, and they go only by `visit` itself; so it holds the locks of all size
+  // classes.
   template <typename Visit>
   void ForEachSpan(Visit visit) NO_THREAD_SAFETY_ANALYSIS {
     for (uint32_t i = 0; i < segment_count_; i++) {
@@ -101,7 +104,9 @@ class Arena {
   }
 
   // The address space that a segment reserves at once [bytes]; less where RLIMIT_AS is tight.
-  void set_segment_size(size_t bytes) { segment_pages_ = static_cast<PageCount>(bytes >> kPageShift); }
+  void set_segment_size(size_t bytes) {
+    segment_pages_ = static_cast<PageCount>(bytes >> kPageShift);
+  }
 
   ArenaStatistics statistics();
   void CheckInvariants();

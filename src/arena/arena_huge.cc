@@ -1,4 +1,5 @@
-// Huge objects of the Arena: a segment each, reserved in whole windows so that it can grow in place.
+// Huge objects of the Arena: a segment each, reserved in whole windows so that it can grow in
+// place.
 #include "src/arena/arena.h"
 #include "src/os/limits.h"
 #include "src/os/memory.h"
@@ -8,7 +9,8 @@ namespace mesh {
 SpanId Arena::AllocateHugeLocked(size_t pages, size_t alignment) {
   // A commitment that the kernel's own heuristic would refuse (proc(5), overcommit_memory=0) is
   // refused here, where reservations are not charged.
-  if (alignment > kWindowSize || pages > UINT32_MAX || pages > os::CommittablePages()) return kNoSpan;
+  if (alignment > kWindowSize || pages > UINT32_MAX || pages > os::CommittablePages())
+    return kNoSpan;
   size_t reserved_pages = RoundUp(pages, kWindowPages);
   Segment* segment = NewSegmentLocked(reserved_pages, kPageSize / sizeof(SpanRecord));
   if (segment == nullptr) segment = NewSegmentLocked(pages, kPageSize / sizeof(SpanRecord));

@@ -90,8 +90,7 @@ SpanId PageHeap::Take(PageCount pages, PageCount alignment_pages, bool prefer_cl
   Remove(id);
   uintptr_t alignment = uintptr_t{alignment_pages} << kPageShift;
   uintptr_t address = PageMap::AddressOf(id);
-  PageCount before =
-      static_cast<PageCount>((RoundUp(address, alignment) - address) >> kPageShift);
+  PageCount before = static_cast<PageCount>((RoundUp(address, alignment) - address) >> kPageShift);
   PageCount behind = run.pages - before - pages;
   if (before > 0) Insert(id, before, run.dirty);
   if (behind > 0) Insert(id + before + pages, behind, run.dirty);
@@ -158,8 +157,7 @@ PageCount PageHeap::Purge(PageCount keep) {
 void PageHeap::CheckBins(const Bins& bins, bool dirty) const {
   PageCount total = 0;
   for (int bin = 0; bin < kBins; bin++) {
-    MESH_CHECK((bins.heads[bin] != kNoSpan) ==
-               ((bins.occupied[bin / 64] >> (bin % 64) & 1) != 0));
+    MESH_CHECK((bins.heads[bin] != kNoSpan) == ((bins.occupied[bin / 64] >> (bin % 64) & 1) != 0));
     for (SpanId id = bins.heads[bin]; id != kNoSpan;) {
       const FreeRun* run = PageMap::Record<FreeRun>(id);
       MESH_CHECK(run->dirty == dirty && BinOf(run->pages) == bin);

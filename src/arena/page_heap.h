@@ -31,8 +31,8 @@ class PageHeap {
  public:
   constexpr PageHeap() = default;
 
-  // Takes `pages` pages at a multiple of `alignment_pages` (a power of two), dirty ones first unless
-  // `prefer_clean`. Sets *clean when they read zeros. kNoSpan when no run is long enough.
+  // Takes `pages` pages at a multiple of `alignment_pages` (a power of two), dirty ones first
+  // unless `prefer_clean`. Sets *clean when they read zeros. kNoSpan when no run is long enough.
   SpanId Take(PageCount pages, PageCount alignment_pages, bool prefer_clean, bool* clean);
 
   // Free pages at and behind `id`, up to `limit` or the end of what is committed.

@@ -67,7 +67,7 @@ struct Segment {
   PageCount pages = 0;      // reserved; at most kWindowPages unless huge
   PageCount committed = 0;  // [base, base + committed pages) is readable and writable
   uint32_t index = 0;
-  bool small = false;       // holds spans of size classes; otherwise large objects
+  bool small = false;  // holds spans of size classes; otherwise large objects
   std::atomic<PageEntry>* entries = nullptr;
   SpanRecord* records = nullptr;  // usable for the committed pages
   uintptr_t metadata = 0;         // the mapping that entries and records lie in
@@ -93,8 +93,7 @@ class PageMap {
   static bool Owns(uintptr_t address) {
     uintptr_t window = address >> kWindowShift;
     // order: acquire; as in Find().
-    return window < kWindowCount &&
-           entries_of_[window].load(std::memory_order_acquire) != nullptr;
+    return window < kWindowCount && entries_of_[window].load(std::memory_order_acquire) != nullptr;
   }
 
   // The span that `address` lies in, given the entry of its page.

@@ -19,9 +19,9 @@ namespace mesh {
 #define MESH_STRINGIFY_INNER(x) #x
 #define MESH_STRINGIFY(x) MESH_STRINGIFY_INNER(x)
 
-#define MESH_CHECK(condition)                                                               \
-  (__builtin_expect(static_cast<bool>(condition), 1)                                        \
-       ? static_cast<void>(0)                                                               \
+#define MESH_CHECK(condition)                        \
+  (__builtin_expect(static_cast<bool>(condition), 1) \
+       ? static_cast<void>(0)                        \
        : ::mesh::Fatal("check failed at " __FILE__ ":" MESH_STRINGIFY(__LINE__) ": " #condition))
 
 #if MESH_DEBUG

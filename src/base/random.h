@@ -29,9 +29,7 @@ class Random {
   }
 
   // A number in [0, bound), bound > 0. The bias is below bound / 2^32: none that placement notices.
-  uint32_t Below(uint32_t bound) {
-    return static_cast<uint32_t>(((Next() >> 32) * bound) >> 32);
-  }
+  uint32_t Below(uint32_t bound) { return static_cast<uint32_t>(((Next() >> 32) * bound) >> 32); }
 
  private:
   uint64_t state_ = 0;

@@ -1,9 +1,10 @@
 // See writer.h.
 #include "src/base/writer.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
-#include <unistd.h>
 
 namespace mesh {
 

@@ -21,8 +21,8 @@ class ForkHandler {
 
   void Prepare();
   void Parent();
-  // `mine`: the heap of the forking thread, null if it has none. `seed`: so that parent and child do
-  // not place alike.
+  // `mine`: the heap of the forking thread, null if it has none. `seed`: so that parent and child
+  // do not place alike.
   void Child(ThreadLocalHeap* mine, uint64_t seed);
 
  private:

@@ -78,15 +78,16 @@ uint32_t Compactor::CompactClassLocked(SizeClassHeap& heap, uint32_t units,
   uint32_t count = heap.Withdraw(units, s.leaders, s.bits, s.counts);
   uint32_t meshed = 0;
   if (count > 1) {
-    uint32_t groups = PlanLocked(kSizeClasses[heap.size_class()].slots * units, count,
-                                  limits.tests_per_class);
+    uint32_t groups =
+        PlanLocked(kSizeClasses[heap.size_class()].slots * units, count, limits.tests_per_class);
     meshed = MeshGroupsLocked(heap, groups, limits);
   }
   heap.Restore({s.leaders, count});
   return meshed;
 }
 
-// Sorts the candidates by the group that the packer puts them in; order[] becomes where each starts.
+// Sorts the candidates by the group that the packer puts them in; order[] becomes where each
+// starts.
 uint32_t Compactor::PlanLocked(SlotIndex slots, uint32_t count, uint64_t tests) {
   Scratch& s = *scratch_;
   PackLimits limits{slots, kMaxGroupMembers, tests};

@@ -25,12 +25,12 @@ namespace mesh {
 
 struct CompactorStatistics {
   uint64_t passes = 0;
-  uint64_t spans_meshed = 0;   // physical spans freed by meshing so far
-  uint64_t pages_meshed = 0;   // their pages
+  uint64_t spans_meshed = 0;      // physical spans freed by meshing so far
+  uint64_t pages_meshed = 0;      // their pages
   uint64_t pages_saved_peak = 0;  // most pages that meshing saved at one time
   uint64_t mappings_refused = 0;  // passes that the mapping budget cut short
-  uint64_t moves_failed = 0;   // aliases that the kernel refused
-  uint64_t barrier_failed = 0; // batches for which no barrier could be raised
+  uint64_t moves_failed = 0;      // aliases that the kernel refused
+  uint64_t barrier_failed = 0;    // batches for which no barrier could be raised
   uint64_t longest_pause_ns = 0;
   uint64_t pauses[kPauseBuckets] = {};  // [i]: 2^(i-1) to 2^i microseconds
 };

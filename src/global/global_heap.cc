@@ -13,9 +13,9 @@ constexpr uint64_t kBriefTests = uint64_t{1} << 20;
 constexpr uint64_t kCompactTests = uint64_t{1} << 28;
 
 // Spans of one length before a class makes spans of twice that length. A mapping costs about 3.3 us
-// at a fork and a page about 0.1 us (docs/design.md, "fork"): so few that fork(2) takes at most twice
-// as long as without meshing; or as many as the default max_map_count has room for, since short
-// spans mesh best.
+// at a fork and a page about 0.1 us (docs/design.md, "fork"): so few that fork(2) takes at most
+// twice as long as without meshing; or as many as the default max_map_count has room for, since
+// short spans mesh best.
 constexpr uint64_t kSpansPerLengthForking = 64;
 constexpr uint64_t kSpansPerLength = 4096;
 constexpr PageCount kMaxSpanPagesForking = 4;

@@ -27,8 +27,9 @@ class GlobalHeap {
   SizeClassHeap& size_class_heap(SizeClass size_class) { return heaps_[size_class - 1]; }
   std::span<SizeClassHeap> size_class_heaps() { return heaps_; }
 
-  // Whether forks must stay cheap: then spans get long early, at some cost in how densely they mesh,
-  // because each mapping that meshing makes is one more for fork(2) to copy. Before first use.
+  // Whether forks must stay cheap: then spans get long early, at some cost in how densely they
+  // mesh, because each mapping that meshing makes is one more for fork(2) to copy. Before first
+  // use.
   void ExpectForks(bool expected);
 
   // An object of more than kMaxSmallSize bytes, or of an alignment above a page. Null when out of

@@ -73,7 +73,8 @@ void SizeClassHeap::AttachToLocked(MiniHeap* leader, uint16_t owner) {
 SpanId SizeClassHeap::NewSpanLocked(uint32_t units) {
   const SizeClassInfo& info = kSizeClasses[size_class_];
   PageCount pages = info.unit_pages * units;
-  if (!info.meshable || spans_ < kSpansBeforeReserve) return arena_->AllocateSpan(size_class_, units);
+  if (!info.meshable || spans_ < kSpansBeforeReserve)
+    return arena_->AllocateSpan(size_class_, units);
   if (reserve_pages_ < pages) {
     // The arena has use for a rest that is too short.
     if (reserve_pages_ > 0) arena_->FreeSpan(reserve_, reserve_pages_, false);
@@ -108,7 +109,8 @@ MiniHeap* SizeClassHeap::AttachLocked(uint16_t owner) {
 
 // The span that `owner` believes to draw from, or null when the compactor has pulled it away. Then
 // it has no owner, or another one; or it is gone, and its pages are anything by now, even a span of
-// the same owner in another class. Only the entry tells, as the record belongs to that class's lock.
+// the same owner in another class. Only the entry tells, as the record belongs to that class's
+// lock.
 MiniHeap* SizeClassHeap::FindAttachedLocked(uint16_t owner, SpanId attached) {
   if (attached == kNoSpan) return nullptr;
   PageEntry entry = PageMap::Find(PageMap::AddressOf(attached));

@@ -8,7 +8,8 @@
 // Room: global; above meshing. Locks: kSizeClass; takes kArena and kBacking under it. System calls
 // happen under it when spans come and go.
 //
-// [SH1] A leader with place kPartial is in the bin of its occupancy; kAttached ones are in attached_.
+// [SH1] A leader with place kPartial is in the bin of its occupancy; kAttached ones are in
+//       attached_.
 // [SH2] A span without objects goes back to the arena at once, unless it is attached or withdrawn.
 #pragma once
 
@@ -29,11 +30,11 @@ namespace mesh {
 struct SizeClassStatistics {
   uint32_t attached = 0;
   uint32_t partial = 0;
-  uint64_t spans = 0;         // virtual
-  uint64_t meshed = 0;        // of these, whose physical span another one pays for
-  uint64_t pages = 0;         // virtual
-  uint64_t meshed_pages = 0;  // of these, which another span's physical pages serve
-  uint64_t in_use = 0;  // slots set
+  uint64_t spans = 0;          // virtual
+  uint64_t meshed = 0;         // of these, whose physical span another one pays for
+  uint64_t pages = 0;          // virtual
+  uint64_t meshed_pages = 0;   // of these, which another span's physical pages serve
+  uint64_t in_use = 0;         // slots set
   uint64_t spans_started = 0;  // since the program began
   uint64_t spans_peak = 0;     // most at one time
 };
@@ -56,10 +57,10 @@ class SizeClassHeap {
   uint32_t Refill(uint16_t owner, SpanId* attached, Random& random, bool shuffle, void** out,
                   uint32_t wanted);
 
-  // Frees `count` objects of this class. Ends the program on a pointer that is no object (any more).
-  // `forget` is called before the lock is let go: a fork must not find the objects with the caller
-  // and in here. With `lenient`, what is no object is passed over: a fork's child cleans up after
-  // threads that were caught in the middle of something.
+  // Frees `count` objects of this class. Ends the program on a pointer that is no object (any
+  // more). `forget` is called before the lock is let go: a fork must not find the objects with the
+  // caller and in here. With `lenient`, what is no object is passed over: a fork's child cleans up
+  // after threads that were caught in the middle of something.
   template <typename Forget>
   void Release(void* const* objects, uint32_t count, Forget forget, bool lenient = false) {
     MutexLock lock(lock_);
@@ -72,8 +73,8 @@ class SizeClassHeap {
   void Detach(uint16_t owner, SpanId attached);
 
   // Compaction, step 1: takes up to out.size() leaders of `units` units out of the lists, sparsest
-  // first; those that are fuller than 7/8 stay. Their slots are handed out by nobody until Restore().
-  // Copies their bits and counts as they are now; bits can only be cleared meanwhile.
+  // first; those that are fuller than 7/8 stay. Their slots are handed out by nobody until
+  // Restore(). Copies their bits and counts as they are now; bits can only be cleared meanwhile.
   uint32_t Withdraw(uint32_t units, std::span<MiniHeap*> out, std::span<Bitmap> bits,
                     std::span<uint16_t> counts);
   // Step 2: runs a batch under this class's lock. `add` gets the mesher and adds groups.
@@ -156,7 +157,7 @@ class SizeClassHeap {
   uint64_t pages_ GUARDED_BY(lock_) = 0;
   uint64_t spans_started_ GUARDED_BY(lock_) = 0;
   uint64_t spans_peak_ GUARDED_BY(lock_) = 0;
-  uint64_t in_use_ GUARDED_BY(lock_) = 0;  // slots set, in all
+  uint64_t in_use_ GUARDED_BY(lock_) = 0;   // slots set, in all
   uint64_t members_ GUARDED_BY(lock_) = 0;  // spans that a group's leader shares its memory with
   uint64_t member_pages_ GUARDED_BY(lock_) = 0;
   bool changed_ GUARDED_BY(lock_) = false;

@@ -22,7 +22,8 @@ class ShuffleVector {
  public:
   constexpr ShuffleVector() = default;
 
-  // `slots` has room for `limit` pointers and outlives this vector. Not shuffled: first in, last out.
+  // `slots` has room for `limit` pointers and outlives this vector. Not shuffled: first in, last
+  // out.
   void Init(void** slots, uint32_t limit, bool shuffle) {
     slots_ = slots;
     limit_ = static_cast<uint16_t>(limit);

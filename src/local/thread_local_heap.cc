@@ -52,9 +52,9 @@ void* ThreadLocalHeap::Refill(SizeClass size_class) {
   uint32_t wanted = vector.capacity() / 2;
   if (wanted == 0) wanted = 1;
   vector.Grow();
-  uint32_t got = global_->size_class_heap(size_class)
-                     .Refill(id_, &attached_[size_class], random_, vector.shuffle(),
-                             vector.slots(), wanted);
+  uint32_t got =
+      global_->size_class_heap(size_class)
+          .Refill(id_, &attached_[size_class], random_, vector.shuffle(), vector.slots(), wanted);
   if (got == 0) return nullptr;
   vector.set_size(got);
   return vector.Pop();
@@ -76,7 +76,8 @@ void ThreadLocalHeap::Flush(bool lenient) {
     ShuffleVector& vector = vectors_[c];
     SizeClassHeap& heap = global_->size_class_heap(c);
     if (vector.size() > 0) {
-      heap.Release(vector.slots(), vector.size(), [&] { vector.set_size(0); }, lenient);
+      heap.Release(
+          vector.slots(), vector.size(), [&] { vector.set_size(0); }, lenient);
     }
     heap.Detach(id_, attached_[c]);
     attached_[c] = kNoSpan;

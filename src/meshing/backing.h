@@ -7,8 +7,8 @@
 // show its pages in one of two ways:
 //   shared views    stores go to the backing; made by mremap, without a descriptor (os::Alias).
 //                   Each must become a private view before a fork.
-//   private views   copy on write: the first store to a page gives the span a page of its own again.
-//                   A fork needs no preparation. For programs that are expected to fork.
+//   private views   copy on write: the first store to a page gives the span a page of its own
+//                   again. A fork needs no preparation. For programs that are expected to fork.
 // Room: meshing; above miniheap, os. Locks: kBacking, inside.
 //
 // [B1] A page that is handed out belongs to one mesh group, and is written through the window only
@@ -57,8 +57,8 @@ class Backing {
     const Chunk& chunk = ChunkOf(page);
     return !chunk.retired && (chunk.in_file || !chunk.private_views);
   }
-  // Makes the addresses [target, target + pages) show the pages. Errors: the kernel's; the target is
-  // as it was.
+  // Makes the addresses [target, target + pages) show the pages. Errors: the kernel's; the target
+  // is as it was.
   os::Status Show(BackingPage first, PageCount pages, uintptr_t target);
 
   // Forgets that the window has touched [first, last]: the memory stays, RSS falls.
@@ -69,8 +69,8 @@ class Backing {
     const Chunk& chunk = ChunkOf(page);
     return !chunk.retired && !chunk.private_views;
   }
-  // Replaces the shared view at `address` by a private one of the same pages. With a descriptor that
-  // costs one call; without, the pages are copied.
+  // Replaces the shared view at `address` by a private one of the same pages. With a descriptor
+  // that costs one call; without, the pages are copied.
   Separation MakePrivate(uintptr_t address, BackingPage first, PageCount pages);
   // After all views are private: lets go of window and file; [B2]. The next Allocate() starts anew.
   void Retire();
@@ -125,8 +125,8 @@ class Backing {
   // Written under the lock; what describes a page that is handed out does not change meanwhile, but
   // `retired` and `in_file`, under the locks of all size classes.
   Chunk chunks_[kMaxChunks] = {};
-  uint32_t chunk_count_ GUARDED_BY(lock_) = 0;       // slots ever used
-  uint32_t current_ GUARDED_BY(lock_) = kNoChunk;    // fresh pages come from it
+  uint32_t chunk_count_ GUARDED_BY(lock_) = 0;            // slots ever used
+  uint32_t current_ GUARDED_BY(lock_) = kNoChunk;         // fresh pages come from it
   BackingPage free_[kMaxRun + 1] GUARDED_BY(lock_) = {};  // index + 1; 0 ends the list
   PageCount in_use_ GUARDED_BY(lock_) = 0;
 };

@@ -26,9 +26,9 @@ struct PackerArrays {
 };
 
 struct PackLimits {
-  SlotIndex slots = 0;          // slots of a span
-  uint32_t max_members = 0;     // spans that a group may have
-  uint64_t max_tests = 0;       // bitmap tests in all
+  SlotIndex slots = 0;       // slots of a span
+  uint32_t max_members = 0;  // spans that a group may have
+  uint64_t max_tests = 0;    // bitmap tests in all
 };
 
 // Packs `spans`, whose bit counts are `counts`.

@@ -20,8 +20,8 @@ class MappingBudget {
 
   constexpr MappingBudget() = default;
 
-  // Called at the start of a pass: asks the kernel when there is no count yet, or when the bound has
-  // come so near to the limit that the true count matters.
+  // Called at the start of a pass: asks the kernel when there is no count yet, or when the bound
+  // has come so near to the limit that the true count matters.
   void Refresh();
   // Takes `count` mappings out of the budget. False when that many are not left.
   bool Take(int64_t count);

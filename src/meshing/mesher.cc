@@ -52,11 +52,10 @@ void Mesher::Copy(const Move& move) {
   size_t size = span->info().size;
   auto* from = reinterpret_cast<const char*>(span->address());
   auto* to = reinterpret_cast<char*>(backing_.AddressOf(groups_[move.group].to));
-  span->occupancy().ForEachSet(
-      [&](SlotIndex slot) {
-        size_t offset = span->OffsetOf(slot);
-        memcpy(to + offset, from + offset, size);
-      });
+  span->occupancy().ForEachSet([&](SlotIndex slot) {
+    size_t offset = span->OffsetOf(slot);
+    memcpy(to + offset, from + offset, size);
+  });
 }
 
 bool Mesher::Show(const Move& move) {

@@ -15,7 +15,8 @@ class SpanReleaser {
 
   // Gives `span` (alone, no slot set, in no list) back. An alias becomes private anonymous memory
   // first, and its mapping goes back to the budget; the backing's pages are the caller's to free.
-  // Returns: false when the kernel refuses that; nothing has changed then, and the span stays usable.
+  // Returns: false when the kernel refuses that; nothing has changed then, and the span stays
+  // usable.
   bool Release(MiniHeap* span);
 
  private:

@@ -1,9 +1,10 @@
 // SplitMesher(S, t): pairs of meshable spans in linear time. PLDI'19 s.3.3, figure 4.
 //
 // The spans are shuffled and split in halves Sl and Sr. In round i each span of Sl that is still
-// free is tried against the span of Sr that lies i further on; meshable ones become a pair and leave
-// both halves. With t = k/q, where q is the chance that two spans mesh, and n >= 2k/q spans, at least
-// n(1 - e^(-2k))/4 pairs come out with high probability, after at most nk/(2q) tests (lemma 5.3).
+// free is tried against the span of Sr that lies i further on; meshable ones become a pair and
+// leave both halves. With t = k/q, where q is the chance that two spans mesh, and n >= 2k/q spans,
+// at least n(1 - e^(-2k))/4 pairs come out with high probability, after at most nk/(2q) tests
+// (lemma 5.3).
 // Room: meshing; above base. Thread rule: works on the caller's arrays; allocates nothing.
 #pragma once
 
@@ -15,7 +16,8 @@
 
 namespace mesh {
 
-// Probes per span, the t of SplitMesher(S, t). More finds more pairs and takes longer. PLDI'19 s.3.3.
+// Probes per span, the t of SplitMesher(S, t). More finds more pairs and takes longer. PLDI'19
+// s.3.3.
 inline constexpr uint32_t kProbeLimit = 64;
 
 // No partner, no group.

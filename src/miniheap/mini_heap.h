@@ -1,9 +1,9 @@
 // MiniHeap: the metadata of one virtual span of a size class.
 //
 // It lies in the SpanRecord of its span's first page, so a span's id finds it by arithmetic, and it
-// is one cache line. Several virtual spans whose objects do not overlap may share one physical span:
-// a mesh group. Every object is used through one address only, so each member keeps the bits of its
-// own addresses:
+// is one cache line. Several virtual spans whose objects do not overlap may share one physical
+// span: a mesh group. Every object is used through one address only, so each member keeps the bits
+// of its own addresses:
 //
 //   leader   occupancy 1..1....  |
 //   member   occupancy .1......  | one physical span, in_use = 4 at the leader
@@ -16,8 +16,8 @@
 // [MH2] The bitmaps of a mesh group's members are disjoint.
 // [MH3] A leader's in_use is the number of bits set in its whole group; a member's is not used.
 // [MH4] Only a leader is in a list.
-// [MH5] All members of a group of two and more are kBacked, as long as each other, and name the same
-//       backing pages.
+// [MH5] All members of a group of two and more are kBacked, as long as each other, and name the
+//       same backing pages.
 #pragma once
 
 #include <cstdint>
@@ -119,8 +119,8 @@ class MiniHeap {
 
   // Makes `member`, alone or taken out of its group, a member of the group that this one leads.
   void Adopt(MiniHeap* member);
-  // Takes a member out of its group; it is alone afterwards. When it was the leader, the next member
-  // leads. Returns the leader that is left, or null when nobody is.
+  // Takes a member out of its group; it is alone afterwards. When it was the leader, the next
+  // member leads. Returns the leader that is left, or null when nobody is.
   MiniHeap* Leave();
 
   SpanMemory memory() const { return memory_; }

@@ -11,13 +11,18 @@
 namespace mesh::os {
 namespace {
 
+using Symbol = ElfW(Sym);
+using Relocation = ElfW(Rela);
+using DynamicEntry = ElfW(Dyn);
+using ProgramHeader = ElfW(Phdr);
+
 // What the program's dynamic section says, as far as it is needed here.
 struct DynamicTables {
-  const ElfW(Sym)* symbols = nullptr;
+  const Symbol* symbols = nullptr;
   const char* names = nullptr;
-  const ElfW(Rela)* calls = nullptr;  // jump slots: functions called through the PLT
+  const Relocation* calls = nullptr;  // jump slots: functions called through the PLT
   size_t call_bytes = 0;
-  const ElfW(Rela)* others = nullptr;  // among them the functions called through the GOT
+  const Relocation* others = nullptr;  // among them the functions called through the GOT
   size_t other_bytes = 0;
 };
 
@@ -27,25 +32,25 @@ const T* At(uintptr_t load_address, uintptr_t value) {
   return reinterpret_cast<const T*>(value < load_address ? value + load_address : value);
 }
 
-DynamicTables ReadTables(const ElfW(Dyn)* entry, uintptr_t load_address) {
+DynamicTables ReadTables(const DynamicEntry* entry, uintptr_t load_address) {
   DynamicTables tables;
   for (; entry->d_tag != DT_NULL; entry++) {
     uintptr_t value = entry->d_un.d_ptr;
     switch (entry->d_tag) {
       case DT_SYMTAB:
-        tables.symbols = At<ElfW(Sym)>(load_address, value);
+        tables.symbols = At<Symbol>(load_address, value);
         break;
       case DT_STRTAB:
         tables.names = At<char>(load_address, value);
         break;
       case DT_JMPREL:
-        tables.calls = At<ElfW(Rela)>(load_address, value);
+        tables.calls = At<Relocation>(load_address, value);
         break;
       case DT_PLTRELSZ:
         tables.call_bytes = value;
         break;
       case DT_RELA:
-        tables.others = At<ElfW(Rela)>(load_address, value);
+        tables.others = At<Relocation>(load_address, value);
         break;
       case DT_RELASZ:
         tables.other_bytes = value;
@@ -57,10 +62,10 @@ DynamicTables ReadTables(const ElfW(Dyn)* entry, uintptr_t load_address) {
   return tables;
 }
 
-bool Names(const DynamicTables& tables, const ElfW(Rela)* relocations, size_t bytes,
+bool Names(const DynamicTables& tables, const Relocation* relocations, size_t bytes,
            std::string_view name) {
   if (relocations == nullptr) return false;
-  for (size_t i = 0; i < bytes / sizeof(ElfW(Rela)); i++) {
+  for (size_t i = 0; i < bytes / sizeof(Relocation); i++) {
     size_t symbol = ELF64_R_SYM(relocations[i].r_info);
     if (symbol != 0 && name == tables.names + tables.symbols[symbol].st_name) return true;
   }
@@ -70,11 +75,11 @@ bool Names(const DynamicTables& tables, const ElfW(Rela)* relocations, size_t by
 }  // namespace
 
 Imports ProgramImports(std::string_view name) {
-  auto* headers = reinterpret_cast<const ElfW(Phdr)*>(getauxval(AT_PHDR));
+  auto* headers = reinterpret_cast<const ProgramHeader*>(getauxval(AT_PHDR));
   size_t count = getauxval(AT_PHNUM);
   if (headers == nullptr) return Imports::kUnknown;
   uintptr_t load_address = 0;
-  const ElfW(Phdr)* dynamic = nullptr;
+  const ProgramHeader* dynamic = nullptr;
   for (size_t i = 0; i < count; i++) {
     if (headers[i].p_type == PT_PHDR) {
       load_address = reinterpret_cast<uintptr_t>(headers) - headers[i].p_vaddr;
@@ -82,7 +87,7 @@ Imports ProgramImports(std::string_view name) {
     if (headers[i].p_type == PT_DYNAMIC) dynamic = &headers[i];
   }
   if (dynamic == nullptr) return Imports::kUnknown;
-  auto* entries = reinterpret_cast<const ElfW(Dyn)*>(load_address + dynamic->p_vaddr);
+  auto* entries = reinterpret_cast<const DynamicEntry*>(load_address + dynamic->p_vaddr);
   DynamicTables tables = ReadTables(entries, load_address);
   if (tables.symbols == nullptr || tables.names == nullptr) return Imports::kUnknown;
   bool found = Names(tables, tables.calls, tables.call_bytes, name) ||

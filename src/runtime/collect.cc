@@ -1,5 +1,5 @@
-// Runtime::Collect: one snapshot from all rooms. Each part is taken under its own lock, one after the
-// other, so that parts may differ by what happened in between.
+// Runtime::Collect: one snapshot from all rooms. Each part is taken under its own lock, one after
+// the other, so that parts may differ by what happened in between.
 #include "src/os/process.h"
 #include "src/runtime/runtime.h"
 
@@ -19,8 +19,7 @@ void Runtime::CollectClasses(Statistics* out) {
     to.meshed = static_cast<uint32_t>(from.meshed);
     to.full = to.spans - to.meshed - to.attached - to.partial;
     to.live_objects = from.in_use;
-    to.capacity_objects =
-        (from.pages - from.meshed_pages) / info.unit_pages * info.slots;
+    to.capacity_objects = (from.pages - from.meshed_pages) / info.unit_pages * info.slots;
     out->live_bytes += from.in_use * info.size;
     out->mapped_bytes += from.pages << kPageShift;
     out->meshed_pages_now += from.meshed_pages;

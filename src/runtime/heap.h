@@ -11,7 +11,8 @@
 
 namespace mesh {
 
-// At least `size` bytes, aligned to 16 (8 for size <= 8); null if they cannot be had. 0 counts as 1.
+// At least `size` bytes, aligned to 16 (8 for size <= 8); null if they cannot be had. 0 counts as
+// 1.
 void* Malloc(size_t size);
 
 // As Malloc, and all bytes are zero.

@@ -141,8 +141,8 @@ uint64_t Runtime::NewSeed() {
 bool Runtime::Due(uint64_t now_ns, std::atomic<uint64_t>& next_ns, uint64_t period_ns) {
   // order: relaxed; a clock, publishes nothing.
   uint64_t next = next_ns.load(std::memory_order_relaxed);
-  return now_ns >= next && next_ns.compare_exchange_strong(next, now_ns + period_ns,
-                                                           std::memory_order_relaxed);
+  return now_ns >= next &&
+         next_ns.compare_exchange_strong(next, now_ns + period_ns, std::memory_order_relaxed);
 }
 
 void Runtime::Work(uint64_t now_ns, uint64_t length_ns) {

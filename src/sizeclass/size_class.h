@@ -2,12 +2,13 @@
 //
 // Three kinds share one table, in this order:
 //   meshable  16, 32 ... 128, then eight sizes a doubling up to 3840: smaller than one page
-//   whole     4096 ... 32768, eight sizes a doubling: never meshed (an object of a page and more may
-//             be locked, protected or pinned by its owner; PLDI'19 s.4.1, docs/design.md)
+//   whole     4096 ... 32768, eight sizes a doubling: never meshed (an object of a page and more
+//             may be locked, protected or pinned by its owner; PLDI'19 s.4.1, docs/design.md)
 //   pinned    512 ... 3072: as meshable in size, but never meshed; for alignments of 512 and more
 // Waste inside an object is at most 12.5 % above 128 bytes; waste at a span's tail at most 1/32.
-// A span is one unit long, or several: a heap of many spans has longer ones, so that meshing it costs
-// fewer mappings. The slots of a unit are those of a span of one unit, one unit behind the other.
+// A span is one unit long, or several: a heap of many spans has longer ones, so that meshing it
+// costs fewer mappings. The slots of a unit are those of a span of one unit, one unit behind the
+// other.
 // Room: sizeclass; above base. Everything is computed at compile time.
 //
 // [SC1] Sizes rise within a kind; every size is a multiple of 16.

@@ -1,6 +1,5 @@
 // Tests of the base room: bitmap, list, random, writer, mutex.
 #include <gtest/gtest.h>
-
 #include <pthread.h>
 
 #include <vector>

@@ -160,8 +160,7 @@ TEST_P(BackingTest, PrivateViewsWithoutTheKernelsHelpChangeNothing) {
   view[1] = 3;
   injector_.Refuse(Call::kMapFilePrivate, ENOMEM);
   injector_.Refuse(Call::kMapAnonymous, ENOMEM);
-  EXPECT_EQ(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1),
-            Separation::kFailed);
+  EXPECT_EQ(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1), Separation::kFailed);
   view[2] = 4;
   EXPECT_EQ(Window(page)[1], 3);
   EXPECT_EQ(Window(page)[2], 4);
@@ -177,8 +176,7 @@ TEST_P(BackingTest, GivesItsDescriptorUp) {
   EXPECT_EQ(Window(page)[0], 1);
   // Its memory is still there for a private copy, which needs no descriptor.
   char* view = AliasOf(*backing_, page, kPageSize);
-  ASSERT_EQ(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1),
-            Separation::kCopied);
+  ASSERT_EQ(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1), Separation::kCopied);
   EXPECT_EQ(view[0], 1);
   view[0] = 2;
   EXPECT_EQ(Window(page)[0], 1);
@@ -222,8 +220,7 @@ TEST(Backing, AForeignFileUnderItsNumberIsNotTouched) {
   ASSERT_EQ(ftruncate(program, kPageSize), 0);
   ASSERT_EQ(dup2(program, number), number);
   char* view = AliasOf(*backing, page, kPageSize);
-  ASSERT_EQ(backing->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1),
-            Separation::kCopied);
+  ASSERT_EQ(backing->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1), Separation::kCopied);
   EXPECT_EQ(view[0], 1);
   // A new chunk is wanted, and must not lie in the program's file.
   for (PageCount taken = 0; taken <= kChunkPages; taken += 16) {

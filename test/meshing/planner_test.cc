@@ -99,7 +99,8 @@ Packed Pack(const std::vector<Bitmap>& spans, SlotIndex slots, uint64_t tests,
 }
 
 TEST(GroupPacker, GroupsAreDisjoint) {
-  for (uint32_t live : {1u, 3u, 6u, 16u, 31u, 64u}) Pack(RandomSpans(500, 64, live, live), 64, 1 << 20);
+  for (uint32_t live : {1u, 3u, 6u, 16u, 31u, 64u})
+    Pack(RandomSpans(500, 64, live, live), 64, 1 << 20);
 }
 
 TEST(GroupPacker, PacksWhatFitsExactly) {
@@ -115,8 +116,8 @@ TEST(GroupPacker, FullSpansStayAlone) {
   EXPECT_EQ(Pack(spans, 64, 1000).groups, 10u);
 }
 
-// docs/design.md: 10 % live and 64 slots pack to about 1.25 times the live bytes when all groups are
-// probed, which is 12.5 % of the spans; pairs cannot go below 50 %.
+// docs/design.md: 10 % live and 64 slots pack to about 1.25 times the live bytes when all groups
+// are probed, which is 12.5 % of the spans; pairs cannot go below 50 %.
 TEST(GroupPacker, GoesFarBelowPairs) {
   std::vector<Bitmap> spans = RandomSpans(4000, 64, 6, 9);
   EXPECT_LT(Pack(spans, 64, uint64_t{1} << 40).groups, 4000 * 0.17);

@@ -1,14 +1,13 @@
 // Tests of giving empty spans back, whatever memory lies behind them.
 #include "src/meshing/span_releaser.h"
 
-#include "src/meshing/backing.h"
-
 #include <gtest/gtest.h>
 
 #include <cerrno>
 #include <cstring>
 #include <memory>
 
+#include "src/meshing/backing.h"
 #include "src/os/memory.h"
 #include "test/os/fault_injector.h"
 
