@@ -1,6 +1,7 @@
 // IntrusiveList: a doubly linked list whose links lie in the elements; it allocates nothing.
 //
-// T has fields `T* next` and `T* previous`. An element is in at most one list at a time.
+// T has fields `T* next_` and `T* previous_`, and this list as a friend. An element is in at most
+// one list at a time.
 // Room: base. Thread rule: the owner's lock.
 #pragma once
 
@@ -16,12 +17,13 @@ class IntrusiveList {
   bool empty() const { return head_ == nullptr; }
   size_t size() const { return size_; }
   T* front() const { return head_; }
+  static T* Next(const T* element) { return element->next_; }
 
   void PushFront(T* element) {
-    element->previous = nullptr;
-    element->next = head_;
+    element->previous_ = nullptr;
+    element->next_ = head_;
     if (head_ != nullptr) {
-      head_->previous = element;
+      head_->previous_ = element;
     } else {
       tail_ = element;
     }
@@ -30,10 +32,10 @@ class IntrusiveList {
   }
 
   void PushBack(T* element) {
-    element->next = nullptr;
-    element->previous = tail_;
+    element->next_ = nullptr;
+    element->previous_ = tail_;
     if (tail_ != nullptr) {
-      tail_->next = element;
+      tail_->next_ = element;
     } else {
       head_ = element;
     }
@@ -43,10 +45,10 @@ class IntrusiveList {
 
   void Remove(T* element) {
     MESH_DCHECK(size_ > 0);
-    (element->previous != nullptr ? element->previous->next : head_) = element->next;
-    (element->next != nullptr ? element->next->previous : tail_) = element->previous;
-    element->next = nullptr;
-    element->previous = nullptr;
+    (element->previous_ != nullptr ? element->previous_->next_ : head_) = element->next_;
+    (element->next_ != nullptr ? element->next_->previous_ : tail_) = element->previous_;
+    element->next_ = nullptr;
+    element->previous_ = nullptr;
     size_--;
   }
 

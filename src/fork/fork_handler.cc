@@ -3,6 +3,9 @@
 
 #include "src/arena/metadata.h"
 #include "src/base/check.h"
+#include "src/meshing/backing.h"
+#include "src/miniheap/mini_heap.h"
+#include "src/sizeclass/size_class.h"
 
 namespace mesh {
 

@@ -24,6 +24,7 @@
 #include "src/meshing/mesher.h"
 #include "src/meshing/span_releaser.h"
 #include "src/miniheap/mini_heap.h"
+#include "src/sizeclass/size_class.h"
 
 namespace mesh {
 

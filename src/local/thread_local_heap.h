@@ -14,6 +14,7 @@
 #include "src/base/intrusive_list.h"
 #include "src/global/global_heap.h"
 #include "src/local/shuffle_vector.h"
+#include "src/sizeclass/size_class.h"
 
 namespace mesh {
 
@@ -54,7 +55,6 @@ class ThreadLocalHeap {
   void Reseed(uint64_t seed) { random_.Seed(seed); }
 
  private:
-  friend class ThreadRegistry;
   friend class IntrusiveList<ThreadLocalHeap>;
 
   ShuffleVector vectors_[kClassCount];
@@ -63,8 +63,8 @@ class ThreadLocalHeap {
   SpanId attached_[kClassCount] = {};
   uint16_t id_ = 0;
   // Links of the registry.
-  ThreadLocalHeap* next = nullptr;
-  ThreadLocalHeap* previous = nullptr;
+  ThreadLocalHeap* next_ = nullptr;
+  ThreadLocalHeap* previous_ = nullptr;
 };
 
 }  // namespace mesh

@@ -43,7 +43,7 @@ void ThreadRegistry::ReclaimAfterFork(ThreadLocalHeap* mine) {
 size_t ThreadRegistry::cached_bytes() {
   MutexLock lock(lock_);
   size_t bytes = 0;
-  for (ThreadLocalHeap* heap = active_.front(); heap != nullptr; heap = heap->next) {
+  for (ThreadLocalHeap* heap = active_.front(); heap != nullptr; heap = active_.Next(heap)) {
     bytes += heap->cached_bytes();
   }
   return bytes;

@@ -24,6 +24,7 @@
 #include "src/base/units.h"
 #include "src/miniheap/mini_heap.h"
 #include "src/os/file.h"
+#include "src/sizeclass/size_class.h"
 
 namespace mesh {
 

@@ -42,7 +42,7 @@ uint64_t WeakSeed() {
 // Whether the thread blocks the signals in `mask`; false for one that has ended.
 Result<bool> ThreadBlocks(std::string_view thread, uint64_t mask) {
   LineWriter path;
-  path.Text("/proc/self/task/").Text(thread).Text("/status").Text(std::string_view("", 1));
+  path.Text("/proc/self/task/").Text(thread).Text("/status").Text(std::string_view("\0", 1));
   char buffer[kStatusSize];
   Result<size_t> size = ReadSmallFile(path.view().data(), buffer);
   if (size.error == ENOENT || size.error == ESRCH) return {false, 0};

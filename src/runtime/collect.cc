@@ -1,5 +1,6 @@
 // Runtime::Collect: one snapshot from all rooms. Each part is taken under its own lock, one after
 // the other, so that parts may differ by what happened in between.
+#include "src/meshing/barrier.h"
 #include "src/os/process.h"
 #include "src/runtime/runtime.h"
 

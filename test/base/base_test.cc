@@ -54,8 +54,8 @@ TEST(Bitmap, OverlapsOnlyWhereBothAreSet) {
 }
 
 struct Element {
-  Element* next = nullptr;
-  Element* previous = nullptr;
+  Element* next_ = nullptr;
+  Element* previous_ = nullptr;
 };
 
 TEST(IntrusiveList, KeepsOrderAndLinks) {
