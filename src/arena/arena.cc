@@ -226,6 +226,26 @@ bool Arena::MoveLarge(SpanId from, SpanId to) {
   return true;
 }
 
+SpanId Arena::NextSpan(SpanId after, SizeClass size_class) {
+  MutexLock lock(lock_);
+  bool begun = after == kNoSpan;
+  for (uint32_t i = 0; i < segment_count_; i++) {
+    const Segment& segment = *segments_[i];
+    bool is_here = !begun && segment.index == after >> kWindowPageShift;
+    if (!segment.small || !(begun || is_here)) continue;
+    for (PageIndex page = is_here ? PageMap::PageOf(after) + 1 : 0; page < segment.committed;
+         page++) {
+      // order: relaxed; entries of the class are ordered by its lock, others do not match.
+      PageEntry entry = segment.entries[page].load(std::memory_order_relaxed);
+      if (entry.size_class() == size_class && entry.page_in_span() == 0) {
+        return PageMap::IdOf(segment, page);
+      }
+    }
+    begun = true;
+  }
+  return kNoSpan;
+}
+
 void Arena::LimitDirtyLocked(bool small) {
   PageCount committed = static_cast<PageCount>(statistics_.committed_bytes >> kPageShift);
   PageCount limit = kDirtyAllowance + committed / kDirtyShare;

@@ -103,6 +103,10 @@ class Arena {
     }
   }
 
+  // The first span of the class behind `after` (kNoSpan: from the start), or kNoSpan at the end.
+  // The caller holds the class's lock, so that its spans stay; other classes' may come and go.
+  SpanId NextSpan(SpanId after, SizeClass size_class);
+
   // The address space that a segment reserves at once [bytes]; less where RLIMIT_AS is tight.
   void set_segment_size(size_t bytes) {
     segment_pages_ = static_cast<PageCount>(bytes >> kPageShift);

@@ -44,12 +44,14 @@ bool Compactor::PrepareLocked() {
   return true;
 }
 
+bool Compactor::Enter(bool wait) {
+  if (!wait) return lock_.TryLock();
+  lock_.Lock();
+  return true;
+}
+
 size_t Compactor::Run(const PassLimits& limits, bool wait) {
-  if (wait) {
-    lock_.Lock();
-  } else if (!lock_.TryLock()) {
-    return 0;
-  }
+  if (!Enter(wait)) return 0;
   size_t freed = 0;
   if (PrepareLocked()) {
     statistics_.passes++;
@@ -68,6 +70,29 @@ size_t Compactor::Run(const PassLimits& limits, bool wait) {
   }
   lock_.Unlock();
   return freed;
+}
+
+uint32_t Compactor::Fold(uint64_t deadline_ns, bool wait) {
+  if (!Enter(wait)) return 0;
+  uint32_t saved = 0;
+  os::PageTable table;
+  if (PrepareLocked() && table.Open().ok()) {
+    for (size_t classes = 0; classes < heaps_.size() && os::MonotonicNs() < deadline_ns;) {
+      SizeClassHeap& heap = heaps_[fold_class_];
+      if (heap.statistics().meshed > 0) {
+        uint64_t began = os::MonotonicNs();
+        saved += heap.FoldBatch(mesher_, table, &fold_cursor_);
+        NotePauseLocked(os::MonotonicNs() - began);
+        if (fold_cursor_ != kNoSpan) continue;
+      }
+      fold_cursor_ = kNoSpan;
+      fold_class_ = (fold_class_ + 1) % heaps_.size();
+      classes++;
+    }
+    statistics_.pages_folded += saved;
+  }
+  lock_.Unlock();
+  return saved;
 }
 
 // Long spans come first: each of them saves more for its mapping.

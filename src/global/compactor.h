@@ -27,6 +27,7 @@ struct CompactorStatistics {
   uint64_t passes = 0;
   uint64_t spans_meshed = 0;      // physical spans freed by meshing so far
   uint64_t pages_meshed = 0;      // their pages
+  uint64_t pages_folded = 0;      // copies of meshed pages that were folded back
   uint64_t pages_saved_peak = 0;  // most pages that meshing saved at one time
   uint64_t mappings_refused = 0;  // passes that the mapping budget cut short
   uint64_t moves_failed = 0;      // aliases that the kernel refused
@@ -52,6 +53,11 @@ class Compactor {
   // Returns: physical bytes freed. 0 when another pass runs and `wait` is false.
   size_t Run(const PassLimits& limits, bool wait);
 
+  // Folds back what stores have copied out of the backing (private views), class by class, until
+  // the deadline; goes on where the last call stopped. Returns: pages saved; 0 when another thread
+  // is at work and `wait` is false.
+  uint32_t Fold(uint64_t deadline_ns, bool wait);
+
   void Seed(uint64_t seed) { random_.Seed(seed); }
   CompactorStatistics statistics();
   Mutex& lock() { return lock_; }
@@ -72,6 +78,7 @@ class Compactor {
     uint16_t counts[kMaxCandidates];
   };
 
+  bool Enter(bool wait) TRY_ACQUIRE(true, lock_);
   bool PrepareLocked() REQUIRES(lock_);
   uint32_t CompactClassLocked(SizeClassHeap& heap, uint32_t units, const PassLimits& limits)
       REQUIRES(lock_);
@@ -90,6 +97,8 @@ class Compactor {
   Scratch* scratch_ GUARDED_BY(lock_) = nullptr;
   Random random_ GUARDED_BY(lock_);
   size_t next_class_ GUARDED_BY(lock_) = 0;
+  size_t fold_class_ GUARDED_BY(lock_) = 0;
+  SpanId fold_cursor_ GUARDED_BY(lock_) = kNoSpan;
   CompactorStatistics statistics_ GUARDED_BY(lock_);
 };
 

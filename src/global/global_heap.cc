@@ -118,8 +118,10 @@ size_t GlobalHeap::Compact() {
   PassLimits limits;
   limits.tests_per_class = kCompactTests;
   limits.every_class = true;
+  size_t folded = 0;
+  if (backing_.has_private_views()) folded = compactor_.Fold(UINT64_MAX, true);
   size_t freed = compactor_.Run(limits, true);
-  return freed + Scavenge();
+  return freed + (folded << kPageShift) + Scavenge();
 }
 
 void GlobalHeap::CompactBriefly(uint64_t deadline_ns) {
@@ -137,6 +139,10 @@ void GlobalHeap::GiveUpDescriptors(unsigned int first, unsigned int last) {
   MutexLock lock(compactor_.lock());
   if (backing) backing_.GiveUpDescriptor();
   if (barrier) barrier_.DescriptorLost();
+}
+
+void GlobalHeap::FoldBriefly(uint64_t deadline_ns) {
+  if (backing_.has_private_views()) compactor_.Fold(deadline_ns, false);
 }
 
 size_t GlobalHeap::large_count() const {

@@ -52,6 +52,8 @@ class GlobalHeap {
   size_t Compact();
   // A pass of limited length, unless another one runs.
   void CompactBriefly(uint64_t deadline_ns);
+  // Folds copies of meshed pages back (Compactor::Fold), unless another thread is at work.
+  void FoldBriefly(uint64_t deadline_ns);
 
   // The program is about to close descriptors `first` to `last`: ours among them are given up.
   void GiveUpDescriptors(unsigned int first, unsigned int last);

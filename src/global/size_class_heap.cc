@@ -274,6 +274,46 @@ void SizeClassHeap::Restore(std::span<MiniHeap* const> leaders) {
   for (MiniHeap* leader : leaders) RestoreLocked(leader);
 }
 
+uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, SpanId* cursor) {
+  MiniHeap* spans[Mesher::kMaxMoves];
+  uint32_t count = 0;
+  uint32_t copied_pages = 0;
+  MutexLock lock(lock_);
+  // Spans of this class do not come or go meanwhile; others are recognised by their entries.
+  for (uint32_t looked = 0; looked < kSpansLookedAt && count < Mesher::kMaxMoves; looked++) {
+    SpanId before = *cursor;
+    *cursor = arena_->NextSpan(before, size_class_);
+    if (*cursor == kNoSpan) break;
+    MiniHeap* span = MiniHeap::Of(*cursor);
+    if (span->memory() != SpanMemory::kBacked) continue;
+    // New objects come to be at the addresses of an attached span: it would be copied again at
+    // once.
+    MiniHeap* leader = span->leader();
+    if (leader->place() == SpanPlace::kAttached || leader->place() == SpanPlace::kWithdrawn)
+      continue;
+    os::Result<size_t> copied = table.CopiedPages(span->address(), span->length());
+    if (!copied.ok() || copied.value == 0) continue;
+    if (backing_->CanFold(span->backing())) {
+      spans[count++] = span;
+      copied_pages += static_cast<uint32_t>(copied.value);
+    } else if (!backing_->CanShow(span->backing())) {
+      // A fork's child may see the old pages: the group moves to new ones.
+      if (!mesher.Add({&leader, 1})) {
+        if (mesher.is_empty()) continue;
+        *cursor = before;  // the batch is full: first of the next
+        break;
+      }
+      RemoveFromListLocked(leader);
+      leader->place_ = SpanPlace::kWithdrawn;
+      copied_pages += static_cast<uint32_t>(copied.value);
+    }
+  }
+  mesher.Run();
+  mesher.ForEachTouched([&](MiniHeap* span) { RestoreLocked(span->leader()); });
+  mesher.Fold({spans, count});
+  return copied_pages;
+}
+
 bool SizeClassHeap::TakeChanged() {
   MutexLock lock(lock_);
   bool changed = changed_;

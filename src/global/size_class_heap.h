@@ -24,6 +24,7 @@
 #include "src/meshing/mesher.h"
 #include "src/meshing/span_releaser.h"
 #include "src/miniheap/mini_heap.h"
+#include "src/os/page_table.h"
 #include "src/sizeclass/size_class.h"
 
 namespace mesh {
@@ -92,6 +93,11 @@ class SizeClassHeap {
   // Step 3: puts what is still withdrawn back into the lists.
   void Restore(std::span<MiniHeap* const> leaders);
 
+  // Folds spans of this class whose private views have copied pages (Mesher::Fold). Looks at the
+  // page entries from *cursor on, in the order of Arena::NextSpan, and stops after one batch;
+  // *cursor is kNoSpan at the end. Returns: pages of memory saved.
+  uint32_t FoldBatch(Mesher& mesher, const os::PageTable& table, SpanId* cursor);
+
   // Something was freed or taken since the last call: compaction may find something new.
   bool TakeChanged();
   void NoteChanged();
@@ -110,6 +116,8 @@ class SizeClassHeap {
  private:
   static constexpr uint32_t kBins = 8;
 
+  // Spans that one FoldBatch() looks at: about a millisecond of pagemap reads.
+  static constexpr uint32_t kSpansLookedAt = 1024;
   static constexpr int kLengths = 5;  // 1, 2, 4, 8, 16 units
 
   static uint32_t BinOf(const MiniHeap* leader) {

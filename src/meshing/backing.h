@@ -41,6 +41,7 @@ class Backing {
 
   // How new chunks are shown; before first use.
   void set_private_views(bool private_views) { private_views_ = private_views; }
+  bool has_private_views() const { return private_views_; }
 
   // Takes `pages` neighbouring pages, zero or stale, mapped in the window and backed by memory (a
   // write through the window cannot fail). kNoBackingPage when the kernel refuses.
@@ -61,6 +62,13 @@ class Backing {
   // Makes the addresses [target, target + pages) show the pages. Errors: the kernel's; the target
   // is as it was.
   os::Status Show(BackingPage first, PageCount pages, uintptr_t target);
+
+  // Whether spans show the page by private views that can be folded back: their own copies written
+  // to the window and dropped.
+  bool CanFold(BackingPage page) const {
+    const Chunk& chunk = ChunkOf(page);
+    return !chunk.retired && chunk.private_views;
+  }
 
   // Forgets that the window has touched [first, last]: the memory stays, RSS falls.
   void DropWindow(BackingPage first, BackingPage last);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "src/base/check.h"
+#include "src/os/memory.h"
 
 namespace mesh {
 
@@ -47,11 +48,10 @@ bool Mesher::Add(std::span<MiniHeap* const> leaders) {
   return true;
 }
 
-void Mesher::Copy(const Move& move) {
-  const MiniHeap* span = move.span;
+void Mesher::CopyObjects(const MiniHeap* span, BackingPage page) {
   size_t size = span->info().size;
   auto* from = reinterpret_cast<const char*>(span->address());
-  auto* to = reinterpret_cast<char*>(backing_.AddressOf(groups_[move.group].to));
+  auto* to = reinterpret_cast<char*>(backing_.AddressOf(page));
   span->occupancy().ForEachSet([&](SlotIndex slot) {
     size_t offset = span->OffsetOf(slot);
     memcpy(to + offset, from + offset, size);
@@ -89,7 +89,7 @@ MeshResult Mesher::Run() {
   result.barrier_failed = !barrier_.Begin({ranges_, move_count_});
   if (!result.barrier_failed) {
     for (uint32_t i = 0; i < move_count_; i++) {
-      if (!barrier_.is_excluded(i)) Copy(moves_[i]);
+      if (!barrier_.is_excluded(i)) CopyObjects(moves_[i].span, groups_[moves_[i].group].to);
     }
     for (uint32_t i = 0; i < move_count_; i++) {
       // The kernel may be storing into it, past every protection.
@@ -112,7 +112,7 @@ MeshResult Mesher::Run() {
       budget_.Give(MappingBudget::kPerAlias);
     }
   }
-  DropWindow();
+  DropWindowOf(groups_, group_count_);
   ReleaseUnused();
   if (gained > 0) {
     result.spans_freed = static_cast<uint32_t>(gained);
@@ -133,14 +133,36 @@ void Mesher::ReleaseUnused() {
 }
 
 // The window has served its turn; without this RSS counts its view of the pages as well.
-void Mesher::DropWindow() {
+void Mesher::DropWindowOf(const Group* groups, uint32_t count) {
   BackingPage first = kNoBackingPage;
   BackingPage last = 0;
-  for (uint32_t i = 0; i < group_count_; i++) {
-    if (groups_[i].to < first) first = groups_[i].to;
-    if (groups_[i].to + groups_[i].pages - 1 > last) last = groups_[i].to + groups_[i].pages - 1;
+  for (uint32_t i = 0; i < count; i++) {
+    if (groups[i].to < first) first = groups[i].to;
+    if (groups[i].to + groups[i].pages - 1 > last) last = groups[i].to + groups[i].pages - 1;
   }
   if (first <= last) backing_.DropWindow(first, last);
+}
+
+uint32_t Mesher::Fold(std::span<MiniHeap* const> spans) {
+  MESH_DCHECK(is_empty() && spans.size() <= kMaxMoves);
+  uint32_t count = static_cast<uint32_t>(spans.size());
+  for (uint32_t i = 0; i < count; i++) {
+    ranges_[i] = {spans[i]->address(), spans[i]->length()};
+    groups_[i] = {spans[i]->backing(), spans[i]->pages(), nullptr, false};
+  }
+  if (count == 0 || !barrier_.Begin({ranges_, count})) return 0;
+  uint32_t folded = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    if (barrier_.is_excluded(i)) continue;
+    CopyObjects(spans[i], spans[i]->backing());
+    // From here on a store makes a new copy, of what was just written.
+    if (!os::ReleasePages(ranges_[i].address, ranges_[i].length).ok()) continue;
+    barrier_.MarkRemapped(i);
+    folded++;
+  }
+  barrier_.Finish();
+  DropWindowOf(groups_, count);
+  return folded;
 }
 
 }  // namespace mesh

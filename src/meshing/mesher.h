@@ -42,16 +42,20 @@ class Mesher {
   // Virtual spans that one batch moves at most.
   static constexpr uint32_t kMaxMoves = WriteBarrier::kMaxRanges;
 
-  // Plans to mesh the groups led by `leaders` (at least two, of one size class
-  // and length, no slot set in two of
-  // them, all withdrawn) into one. False when the batch has no room for it, or memory or mappings
-  // are not to be had; then nothing is planned.
+  // Plans to mesh the groups led by `leaders` (of one size class and length, no slot set in two of
+  // them, all withdrawn) into one; a single one moves to new pages of the backing. False when the
+  // batch has no room for it, or memory or mappings are not to be had; then nothing is planned.
   bool Add(std::span<MiniHeap* const> leaders);
 
   // Carries out what is planned, and forgets it. Afterwards every span that was part of it is in
   // exactly one group, whose leader is withdrawn: ForEachTouched() visits them.
   // Cost: two system calls a moved span, and copying its live objects.
   MeshResult Run();
+
+  // Writes the objects of `spans` (at most kMaxMoves; private views, Backing::CanFold()) back to
+  // the backing and drops the copies that stores have made of its pages: the other way round of
+  // copy on write. Nothing may be planned. Returns: spans folded.
+  uint32_t Fold(std::span<MiniHeap* const> spans);
 
   // Calls visit(MiniHeap*) for every span that the last Run() was to move.
   template <typename Visit>
@@ -75,11 +79,11 @@ class Mesher {
   };
 
   MiniHeap* ChooseKeeper(std::span<MiniHeap* const> leaders) const;
-  void Copy(const Move& move);
+  void CopyObjects(const MiniHeap* span, BackingPage to);
   bool Show(const Move& move);
   int32_t Settle(const Move& move);
   void ReleaseUnused();
-  void DropWindow();
+  void DropWindowOf(const Group* groups, uint32_t count);
 
   Backing& backing_;
   WriteBarrier& barrier_;

@@ -25,6 +25,9 @@ constexpr uint64_t kNsPerMs = 1000000;
 // sleep. A batch that has begun is finished.
 constexpr uint64_t kSlowPathNs = 2 * kNsPerMs;
 constexpr uint64_t kIdleNs = 10 * kNsPerMs;
+// Time between two looks for copies of meshed pages: what is stored to more often stays copied for
+// the better part of it, and folding a span costs about ten microseconds.
+constexpr uint64_t kFoldPeriodNs = 5000 * kNsPerMs;
 // Slow paths between two looks at the clock.
 constexpr uint32_t kClockInterval = 16;
 // A segment takes at most this share of a limited address space.
@@ -149,7 +152,10 @@ void Runtime::Work(uint64_t now_ns, uint64_t length_ns) {
   // order: relaxed; a setting.
   uint64_t period = period_ns_.load(std::memory_order_relaxed);
   if (period == 0 || !Due(now_ns, next_pass_ns_, period)) return;
-  if (meshing_) global_.CompactBriefly(now_ns + length_ns);
+  if (meshing_) {
+    global_.CompactBriefly(now_ns + length_ns);
+    if (Due(now_ns, next_fold_ns_, kFoldPeriodNs)) global_.FoldBriefly(now_ns + 2 * length_ns);
+  }
   // What has not been used again for a period is halved: pages return while a program sleeps.
   global_.arena().Purge(global_.arena().statistics().dirty_bytes / 2);
 }

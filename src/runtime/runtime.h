@@ -85,6 +85,7 @@ class Runtime {
   bool meshing_ = true;
   std::atomic<uint64_t> period_ns_{0};
   std::atomic<uint64_t> next_pass_ns_{0};
+  std::atomic<uint64_t> next_fold_ns_{0};
   std::atomic<uint64_t> seed_{0};
   std::atomic<uint32_t> slow_paths_{0};
 };
