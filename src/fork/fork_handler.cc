@@ -15,10 +15,8 @@ void ForkHandler::LockHeaps() NO_THREAD_SAFETY_ANALYSIS {
   for (SizeClassHeap& heap : global_.size_class_heaps()) heap.lock().Lock();
 }
 
-void ForkHandler::SeparateMeshedSpans() NO_THREAD_SAFETY_ANALYSIS {
-  refused_ = 0;
+void ForkHandler::MakeViewsPrivate() NO_THREAD_SAFETY_ANALYSIS {
   Backing& backing = global_.backing();
-  if (backing.bytes_in_use() == 0) return;
   global_.arena().ForEachSpan([&](SpanId id, SizeClass size_class) {
     if (!kSizeClasses[size_class].meshable) return;
     MiniHeap* span = MiniHeap::Of(id);
@@ -34,7 +32,13 @@ void ForkHandler::SeparateMeshedSpans() NO_THREAD_SAFETY_ANALYSIS {
         break;
     }
   });
-  if (refused_ == 0) backing.Retire();
+}
+
+void ForkHandler::SeparateMeshedSpans() {
+  refused_ = 0;
+  if (global_.backing().bytes_in_use() > 0) MakeViewsPrivate();
+  // Even if nothing is meshed now: the child would hand out pages of the same file as its parent.
+  if (refused_ == 0) global_.backing().Retire();
 }
 
 void ForkHandler::Prepare() NO_THREAD_SAFETY_ANALYSIS {

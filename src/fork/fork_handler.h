@@ -29,6 +29,7 @@ class ForkHandler {
   void LockHeaps();
   void UnlockHeaps();
   void SeparateMeshedSpans();
+  void MakeViewsPrivate();
 
   GlobalHeap& global_;
   ThreadRegistry& registry_;

@@ -70,6 +70,7 @@ SITUATIONS = (
     Situation("limited", ("as",)),
     Situation("limited", ("fsize",)),
     Situation("fork_heap"),
+    Situation("fork_mesh_again"),
     Situation("spawn"),
     Situation("signal_state"),
     Situation("closed_descriptors", ("{file}",), stdout="0\n1\n2\n3\n"),
