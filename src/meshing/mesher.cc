@@ -155,10 +155,9 @@ uint32_t Mesher::Fold(std::span<MiniHeap* const> spans) {
   for (uint32_t i = 0; i < count; i++) {
     if (barrier_.is_excluded(i)) continue;
     CopyObjects(spans[i], spans[i]->backing());
-    // From here on a store makes a new copy, of what was just written.
-    if (!os::ReleasePages(ranges_[i].address, ranges_[i].length).ok()) continue;
-    barrier_.MarkRemapped(i);
-    folded++;
+    // A store makes a new copy from here on, of what was just written. The protection of a file's
+    // pages outlives them, so the barrier still has to be lifted.
+    if (os::ReleasePages(ranges_[i].address, ranges_[i].length).ok()) folded++;
   }
   barrier_.Finish();
   DropWindowOf(groups_, count);
