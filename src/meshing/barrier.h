@@ -4,14 +4,14 @@
 //
 //   kSingleThread      nobody else is there, and all signals are blocked: nothing to do
 //   kUserfault         writers wait in the kernel, system calls and io_uring included
-//   kUserfaultUserOnly stores wait likewise; the buffers of system calls are left alone
-//   (published.h) kSegv              mprotect, writers wait in a SIGSEGV handler (segv_handler.h);
-//   buffers likewise
+//   kUserfaultUserOnly stores wait likewise; buffers of system calls are left alone (published.h)
+//   kSegv              mprotect, writers wait in a SIGSEGV handler (segv_handler.h); buffers
+//                      as above
 //
 // One mesher at a time. Between Begin() and Finish() it reads the ranges and may replace any of
 // them with mremap(MREMAP_FIXED) or mmap(MAP_FIXED); it must not store into them, and must not wait
 // for another thread that may: a lock that is held across stores to user memory is a deadlock here.
-// Pages of a range must not be released (MADV_DONTNEED drops the protection of private pages).
+// Private anonymous pages of a range must not be released: MADV_DONTNEED drops their protection.
 //
 // Room: meshing. Thread rule: the mesh lock, save OwnsDescriptor() and MarkAddressSpaceShared().
 // Allocates nothing; all signals of the calling thread are blocked from Begin() to Finish().
@@ -22,8 +22,7 @@
 //      front says that it publishes (SyscallBuffers::Enable), and again once a full userfaultfd was
 //      open, as publishing stops then.
 // [W4] process_ is the process that may mesh. A vfork child has another id, and mesh it must not:
-// it
-//      cannot see its parent's other threads.
+//      it cannot see its parent's other threads.
 // Source: DESIGN "The write barrier, in tiers"; userfaultfd(2), ioctl_userfaultfd(2).
 #pragma once
 

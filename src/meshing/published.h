@@ -16,11 +16,10 @@
 // Room: meshing; the front's interposed calls use it. Allocates from the kernel alone; no locks, so
 // that signal handlers may publish as well.
 //
-// [B1] A record's entries below its count, or all memory when the count exceeds kMaxBuffers, are in
+// [P1] A record's entries below its count, or all memory when the count exceeds kMaxBuffers, are in
 //      use by the kernel or about to be.
-// [B2] While closed_ is odd, a thread that enters the kernel has no buffer within the bounds,
-// unless
-//      the mesher saw it in the record.
+// [P2] While closed_ is odd, a thread that enters the kernel has no buffer within the bounds,
+//      unless the mesher saw it in the record.
 #pragma once
 
 #include <atomic>

@@ -16,8 +16,7 @@
 //
 // [S1] While pass_ is odd, pages may be protected; no fault with SEGV_ACCERR reaches the program.
 // [S2] While installed, the kernel's flags are the program's own (alternate stack, restart), so
-// that
-//      the program's handler runs where the kernel would have run it.
+//      that the program's handler runs where the kernel would have run it.
 #pragma once
 
 #include <signal.h>
