@@ -1,8 +1,9 @@
-// See heap.h: the paths of malloc and free from the fast ones down to the global heap.
+// See heap.h: the paths of malloc and free from the fast ones down to the global heap, as a source
+// that layers of heap-layers stand on.
 #include "src/runtime/heap.h"
 
-#include <cstring>
-
+#include "heaplayers/realloc_layer.h"
+#include "heaplayers/zeroing_layer.h"
 #include "src/arena/page_map.h"
 #include "src/base/check.h"
 #include "src/runtime/runtime.h"
@@ -65,58 +66,79 @@ bool IsSmall(PageEntry entry) {
   return entry.size_class() != kNoClass && entry.size_class() < kClassCount;
 }
 
+// The heap as one layer: a size class or pages of its own for each object, told apart by the size at
+// first and by the page entry afterwards.
+class PageHeapSource {
+ public:
+  static constexpr size_t kAlignment = kMinAlignment;
+
+  MESH_ALWAYS_INLINE void* malloc(size_t size) {
+    if (MESH_LIKELY(size <= kMaxSmallSize)) return AllocateClass(ClassFor(size));
+    return AllocateLarge(size, kMinAlignment, false);
+  }
+
+  void* malloc_zeroed(size_t size) {
+    if (size > kMaxSmallSize) return AllocateLarge(size, kMinAlignment, true);
+    return heaplayers::Cleared(AllocateClass(ClassFor(size)), size);
+  }
+
+  void* memalign(size_t alignment, size_t size) {
+    SizeClass size_class = AlignedClassFor(size, alignment);
+    if (size_class != kNoClass) return AllocateClass(size_class);
+    return AllocateLarge(size, alignment, false);
+  }
+
+  MESH_ALWAYS_INLINE void free(void* object) {
+    PageEntry entry = EntryOf(object);
+    if (MESH_UNLIKELY(!IsSmall(entry))) return FreeUnusual(object, entry);
+    SizeClass size_class = entry.size_class();
+    if (MESH_UNLIKELY(!thread_state.heap->Keep(object, size_class))) FreeSlow(object, size_class);
+  }
+
+  size_t usable_size(const void* object) {
+    PageEntry entry = EntryOf(object);
+    if (IsSmall(entry)) return kSizeClasses[entry.size_class()].size;
+    return entry.size_class() == kLargeClass ? GlobalHeap::LargeSize(object) : 0;
+  }
+
+  void* try_resize(void* object, size_t size) {
+    if (size <= kMaxSmallSize || IsSmall(EntryOf(object))) return nullptr;
+    BusyScope busy;
+    return Runtime::Get().global().ResizeLarge(object, size);
+  }
+};
+
+// A small object stays where it is while it fills half of its slot; a large one gives back the pages
+// that it needs no longer.
+struct KeepSmallIfHalfUsed {
+  static constexpr bool Keeps(size_t usable, size_t size) {
+    return usable <= kMaxSmallSize && heaplayers::KeepIfHalfUsed::Keeps(usable, size);
+  }
+};
+
+// The allocator in one sentence.
+using MeshHeap =
+    heaplayers::ReallocLayer<KeepSmallIfHalfUsed, heaplayers::ZeroingLayer<PageHeapSource>>;
+
+constinit MeshHeap heap;
+
 }  // namespace
 
-void* Malloc(size_t size) {
-  if (MESH_LIKELY(size <= kMaxSmallSize)) return AllocateClass(ClassFor(size));
-  return AllocateLarge(size, kMinAlignment, false);
-}
+void* Malloc(size_t size) { return heap.malloc(size); }
 
-void* Calloc(size_t size) {
-  if (size > kMaxSmallSize) return AllocateLarge(size, kMinAlignment, true);
-  void* object = AllocateClass(ClassFor(size));
-  if (object != nullptr) memset(object, 0, size);
-  return object;
-}
+void* Calloc(size_t size) { return heap.malloc_zeroed(size); }
 
-void* AlignedAlloc(size_t alignment, size_t size) {
-  SizeClass size_class = AlignedClassFor(size, alignment);
-  if (size_class != kNoClass) return AllocateClass(size_class);
-  return AllocateLarge(size, alignment, false);
-}
+void* AlignedAlloc(size_t alignment, size_t size) { return heap.memalign(alignment, size); }
 
-void Free(void* object) {
-  PageEntry entry = EntryOf(object);
-  SizeClass size_class = entry.size_class();
-  if (MESH_UNLIKELY(!IsSmall(entry))) return FreeUnusual(object, entry);
-  if (MESH_UNLIKELY(!thread_state.heap->Keep(object, size_class))) FreeSlow(object, size_class);
-}
+void Free(void* object) { heap.free(object); }
 
 void* Realloc(void* object, size_t size) {
-  if (object == nullptr) return Malloc(size);
-  PageEntry entry = EntryOf(object);
-  if (entry.is_empty()) return nullptr;
-  size_t old_size = UsableSize(object);
-  if (IsSmall(entry)) {
-    // An object stays where it is while it fills at least half of its slot.
-    if (size <= old_size && size >= old_size / 2) return object;
-  } else if (size > kMaxSmallSize) {
-    BusyScope busy;
-    void* resized = Runtime::Get().global().ResizeLarge(object, size);
-    if (resized != nullptr) return resized;
-  }
-  void* moved = Malloc(size);
-  if (moved == nullptr) return size <= old_size ? object : nullptr;
-  memcpy(moved, object, size < old_size ? size : old_size);
-  Free(object);
-  return moved;
+  if (object == nullptr) return heap.malloc(size);
+  if (EntryOf(object).is_empty()) return nullptr;
+  return heap.realloc(object, size);
 }
 
-size_t UsableSize(const void* object) {
-  PageEntry entry = EntryOf(object);
-  if (IsSmall(entry)) return kSizeClasses[entry.size_class()].size;
-  return entry.size_class() == kLargeClass ? GlobalHeap::LargeSize(object) : 0;
-}
+size_t UsableSize(const void* object) { return heap.usable_size(object); }
 
 bool Owns(const void* address) { return !EntryOf(address).is_empty(); }
 

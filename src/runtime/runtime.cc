@@ -54,6 +54,11 @@ BarrierTier TierOf(BarrierChoice choice) {
   return BarrierTier::kAuto;
 }
 
+bool ExpectsForks(ForkChoice choice) {
+  if (choice != ForkChoice::kAuto) return choice == ForkChoice::kAlways;
+  return os::ProgramImports("fork") != os::Imports::kNo;
+}
+
 size_t SegmentSize() {
   os::Result<size_t> limit = os::AddressSpaceLimit();
   if (!limit.ok() || limit.value == SIZE_MAX) return kWindowSize;
@@ -80,7 +85,7 @@ Runtime::Runtime() : fork_(global_, registry_) {
   meshing_ = options_.meshing();
   period_ns_ = static_cast<uint64_t>(options_.period_ms()) * kNsPerMs;
   global_.arena().set_segment_size(SegmentSize());
-  global_.ExpectForks(os::ProgramImports("fork") != os::Imports::kNo);
+  global_.ExpectForks(ExpectsForks(options_.expect_fork()));
   global_.barrier().Init(TierOf(options_.barrier()));
   global_.compactor().Seed(NewSeed());
   control_.context = this;

@@ -46,7 +46,7 @@ TEST_F(LoadOptionsTest, DefaultsWithoutEnvironment) {
   EXPECT_EQ(options.period_ms(), 100);
   EXPECT_TRUE(options.meshing());
   EXPECT_EQ(options.barrier(), BarrierChoice::kAuto);
-  EXPECT_EQ(options.background_thread(), ThreadChoice::kAuto);
+  EXPECT_EQ(options.expect_fork(), ForkChoice::kAuto);
   EXPECT_EQ(options.random(), RandomChoice::kFull);
   EXPECT_EQ(options.seed(), 0);
   EXPECT_TRUE(problems_.empty());
@@ -55,12 +55,12 @@ TEST_F(LoadOptionsTest, DefaultsWithoutEnvironment) {
 TEST_F(LoadOptionsTest, ReadsEveryOption) {
   Options options =
       Load({"MALLOCSTATS=2", "MESH_PERIOD_MS=0", "MESH_MESHING=0", "MESH_BARRIER=userfault_user",
-            "MESH_BACKGROUND_THREAD=1", "MESH_RANDOM=none", "MESH_SEED=9223372036854775807"});
+            "MESH_EXPECT_FORK=1", "MESH_RANDOM=none", "MESH_SEED=9223372036854775807"});
   EXPECT_EQ(options.mallocstats(), 2);
   EXPECT_EQ(options.period_ms(), 0);
   EXPECT_FALSE(options.meshing());
   EXPECT_EQ(options.barrier(), BarrierChoice::kUserfaultUser);
-  EXPECT_EQ(options.background_thread(), ThreadChoice::kAlways);
+  EXPECT_EQ(options.expect_fork(), ForkChoice::kAlways);
   EXPECT_EQ(options.random(), RandomChoice::kNone);
   EXPECT_EQ(options.seed(), INT64_MAX);
   EXPECT_TRUE(problems_.empty());
@@ -75,8 +75,8 @@ TEST_F(LoadOptionsTest, EveryChoiceOfAnEnumIsRead) {
       {"MESH_BARRIER=segv", BarrierChoice::kSegv},
       {"MESH_BARRIER=none", BarrierChoice::kNone}};
   for (const auto& [entry, choice] : cases) EXPECT_EQ(Load({entry}).barrier(), choice) << entry;
-  EXPECT_EQ(Load({"MESH_BACKGROUND_THREAD=0"}).background_thread(), ThreadChoice::kNever);
-  EXPECT_EQ(Load({"MESH_BACKGROUND_THREAD=auto"}).background_thread(), ThreadChoice::kAuto);
+  EXPECT_EQ(Load({"MESH_EXPECT_FORK=0"}).expect_fork(), ForkChoice::kNever);
+  EXPECT_EQ(Load({"MESH_EXPECT_FORK=auto"}).expect_fork(), ForkChoice::kAuto);
 }
 
 TEST_F(LoadOptionsTest, EveryBadValueIsReportedAndTheDefaultStays) {
@@ -98,8 +98,8 @@ TEST_F(LoadOptionsTest, EveryBadValueIsReportedAndTheDefaultStays) {
       "MESH_BARRIER=userfaultx",
       "MESH_BARRIER=0",
       "MESH_BARRIER=auto|single",
-      "MESH_BACKGROUND_THREAD=2",
-      "MESH_BACKGROUND_THREAD=yes",
+      "MESH_EXPECT_FORK=2",
+      "MESH_EXPECT_FORK=yes",
       "MESH_RANDOM=half",
       "MESH_SEED=9223372036854775808",
       "MESH_SEED=0x10",
@@ -165,9 +165,9 @@ TEST(OptionProblem, LineNamesValueAcceptedAndDefault) {
   FormatOptionProblem(Spec(OptionId::meshing), "on", &line);
   EXPECT_EQ(line.view(), "mesh: MESH_MESHING=on is ignored: it takes 0 or 1; using 1\n");
   line.Clear();
-  FormatOptionProblem(Spec(OptionId::background_thread), "2", &line);
+  FormatOptionProblem(Spec(OptionId::expect_fork), "2", &line);
   EXPECT_EQ(line.view(),
-            "mesh: MESH_BACKGROUND_THREAD=2 is ignored: it takes auto, 0 or 1; using auto\n");
+            "mesh: MESH_EXPECT_FORK=2 is ignored: it takes auto, 0 or 1; using auto\n");
 }
 
 TEST(OptionProblem, HostileValueIsCutAndMadePrintable) {

@@ -170,7 +170,7 @@ TEST_F(MallctlTest, OptionsWithTheirTypes) {
   EXPECT_EQ(Read<size_t>("opt.mallocstats"), 0u);
   EXPECT_TRUE(Read<bool>("opt.meshing"));
   EXPECT_STREQ(Read<const char*>("opt.barrier"), "segv");
-  EXPECT_STREQ(Read<const char*>("opt.background_thread"), "auto");
+  EXPECT_STREQ(Read<const char*>("opt.expect_fork"), "auto");
   EXPECT_STREQ(Read<const char*>("opt.random"), "full");
 }
 
