@@ -1,0 +1,181 @@
+// Tests of thread heaps and their registry: slots in flight, objects freed elsewhere, what comes
+// back when a thread ends, and after a fork.
+#include "src/local/thread_local_heap.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "src/local/thread_registry.h"
+#include "test/os/fault_injector.h"
+
+namespace mesh {
+namespace {
+
+using os::Call;
+using os::FaultInjector;
+
+constexpr SizeClass kClass = ClassFor(64);
+
+class ThreadLocalHeapTest : public testing::Test {
+ protected:
+  ThreadLocalHeapTest() : global_(std::make_unique<GlobalHeap>()) {
+    global_->arena().set_segment_size(64 * kMiB);
+    global_->barrier().Init(BarrierTier::kAuto);
+  }
+
+  ThreadLocalHeap* Acquire() { return registry_.Acquire(global_.get(), seed_++, true); }
+
+  static void* Allocate(ThreadLocalHeap* heap, SizeClass size_class) {
+    void* object = heap->Take(size_class);
+    return object != nullptr ? object : heap->Refill(size_class);
+  }
+  static void Free(ThreadLocalHeap* heap, void* object, SizeClass size_class) {
+    if (!heap->Keep(object, size_class)) heap->FreeSlow(object, size_class);
+  }
+  uint64_t InUse(SizeClass size_class) {
+    return global_->size_class_heap(size_class).statistics().in_use;
+  }
+  void CheckEmpty() {
+    for (SizeClassHeap& heap : global_->size_class_heaps()) {
+      heap.CheckInvariants();
+      EXPECT_EQ(heap.statistics().spans, 0u) << "class " << int{heap.size_class()};
+      EXPECT_EQ(heap.statistics().in_use, 0u) << "class " << int{heap.size_class()};
+    }
+  }
+
+  std::unique_ptr<GlobalHeap> global_;
+  ThreadRegistry registry_;
+  uint64_t seed_ = 1;
+};
+
+TEST_F(ThreadLocalHeapTest, ObjectsAreDistinctAndComeBack) {
+  ThreadLocalHeap* heap = Acquire();
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    std::set<void*> objects;
+    for (int i = 0; i < 500; i++) {
+      void* object = Allocate(heap, c);
+      ASSERT_NE(object, nullptr);
+      ASSERT_TRUE(objects.insert(object).second);
+    }
+    for (void* object : objects) Free(heap, object, c);
+  }
+  registry_.Retire(heap);
+  CheckEmpty();
+}
+
+TEST_F(ThreadLocalHeapTest, SlotsHeldCountAsInUse) {
+  ThreadLocalHeap* heap = Acquire();
+  std::vector<void*> objects;
+  for (int i = 0; i < 100; i++) objects.push_back(Allocate(heap, kClass));
+  EXPECT_EQ(InUse(kClass) * 64, 100 * 64 + heap->cached_bytes());
+  for (void* object : objects) Free(heap, object, kClass);
+  EXPECT_EQ(InUse(kClass) * 64, heap->cached_bytes());
+  EXPECT_EQ(registry_.cached_bytes(), heap->cached_bytes());
+  heap->Flush(false);
+  EXPECT_EQ(heap->cached_bytes(), 0u);
+  CheckEmpty();
+}
+
+TEST_F(ThreadLocalHeapTest, AHeapHoldsABoundedNumberOfSlots) {
+  ThreadLocalHeap* heap = Acquire();
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    std::vector<void*> objects;
+    for (int i = 0; i < 1000; i++) objects.push_back(Allocate(heap, c));
+    for (void* object : objects) Free(heap, object, c);
+    EXPECT_LE(InUse(c), 128u);
+    EXPECT_LE(InUse(c) * kSizeClasses[c].size, 64 * kKiB);
+  }
+}
+
+TEST_F(ThreadLocalHeapTest, AnotherHeapMayFree) {
+  ThreadLocalHeap* one = Acquire();
+  ThreadLocalHeap* two = Acquire();
+  EXPECT_NE(one->id(), two->id());
+  EXPECT_EQ(registry_.thread_count(), 2u);
+  std::vector<void*> objects;
+  for (int i = 0; i < 3000; i++) objects.push_back(Allocate(one, kClass));
+  for (void* object : objects) Free(two, object, kClass);
+  registry_.Retire(one);
+  registry_.Retire(two);
+  EXPECT_EQ(registry_.thread_count(), 0u);
+  CheckEmpty();
+}
+
+TEST_F(ThreadLocalHeapTest, HeapsServeThreadAfterThread) {
+  std::set<ThreadLocalHeap*> heaps;
+  for (int i = 0; i < 100; i++) {
+    ThreadLocalHeap* heap = Acquire();
+    heaps.insert(heap);
+    Free(heap, Allocate(heap, kClass), kClass);
+    registry_.Retire(heap);
+  }
+  EXPECT_EQ(heaps.size(), 1u);
+  CheckEmpty();
+}
+
+TEST_F(ThreadLocalHeapTest, OutOfMemoryIsNullAndPasses) {
+  ThreadLocalHeap* heap = Acquire();
+  FaultInjector injector;
+  injector.Refuse(Call::kReserve, ENOMEM, 1, FaultInjector::kForever);
+  EXPECT_EQ(Allocate(heap, kClass), nullptr);
+  EXPECT_EQ(global_->AllocateDirect(kClass), nullptr);
+  injector.Reset();
+  void* object = Allocate(heap, kClass);
+  EXPECT_NE(object, nullptr);
+  Free(heap, object, kClass);
+  registry_.Retire(heap);
+  CheckEmpty();
+}
+
+TEST_F(ThreadLocalHeapTest, NoMemoryForAHeapIsNoHeap) {
+  FaultInjector injector;
+  injector.Refuse(Call::kMapAnonymous, ENOMEM, 1, FaultInjector::kForever);
+  std::vector<ThreadLocalHeap*> heaps;
+  // What is left of the last chunk of metadata may hold a few.
+  for (int i = 0; i < 100; i++) {
+    ThreadLocalHeap* heap = Acquire();
+    if (heap == nullptr) break;
+    heaps.push_back(heap);
+  }
+  EXPECT_LT(heaps.size(), 100u);
+  injector.Reset();
+  EXPECT_NE(Acquire(), nullptr);
+}
+
+TEST_F(ThreadLocalHeapTest, DirectObjectsNeedNoHeap) {
+  std::set<void*> objects;
+  for (int i = 0; i < 300; i++) {
+    void* object = global_->AllocateDirect(kClass);
+    ASSERT_NE(object, nullptr);
+    ASSERT_TRUE(objects.insert(object).second);
+  }
+  EXPECT_EQ(global_->size_class_heap(kClass).statistics().attached, 0u);
+  for (void* object : objects) global_->FreeDirect(object, kClass);
+  CheckEmpty();
+}
+
+// The child of a fork finds the heaps of threads that it does not have.
+TEST_F(ThreadLocalHeapTest, AChildReclaimsWhatOthersHeld) {
+  ThreadLocalHeap* mine = Acquire();
+  ThreadLocalHeap* other = Acquire();
+  void* kept = Allocate(other, kClass);
+  for (int i = 0; i < 50; i++) Free(other, Allocate(other, kClass), kClass);
+  Free(mine, Allocate(mine, kClass), kClass);
+  size_t own = mine->cached_bytes();
+  registry_.ReclaimAfterFork(mine);
+  EXPECT_EQ(registry_.thread_count(), 1u);
+  EXPECT_EQ(registry_.cached_bytes(), own);
+  EXPECT_EQ(InUse(kClass) * 64, own + 64);
+  EXPECT_EQ(Acquire(), other);
+  Free(mine, kept, kClass);
+  registry_.Retire(mine);
+  registry_.Retire(other);
+  CheckEmpty();
+}
+
+}  // namespace
+}  // namespace mesh
