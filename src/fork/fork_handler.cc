@@ -2,6 +2,7 @@
 #include "src/fork/fork_handler.h"
 
 #include "src/arena/metadata.h"
+#include "src/arena/page_map.h"
 #include "src/base/check.h"
 #include "src/meshing/backing.h"
 #include "src/miniheap/mini_heap.h"
@@ -20,18 +21,11 @@ void ForkHandler::MakeViewsPrivate() NO_THREAD_SAFETY_ANALYSIS {
   global_.arena().ForEachSpan([&](SpanId id, SizeClass size_class) {
     if (!kSizeClasses[size_class].meshable) return;
     MiniHeap* span = MiniHeap::Of(id);
+    // One that an earlier fork separated, when another one was refused, has copies of its own.
     if (span->memory() != SpanMemory::kBacked || !backing.NeedsSeparation(span->backing())) return;
-    switch (backing.MakePrivate(span->address(), span->backing(), span->pages())) {
-      case Separation::kView:
-        break;
-      case Separation::kCopied:
-        global_.size_class_heap(size_class).SplitOffLocked(span);
-        break;
-      case Separation::kFailed:
-        refused_++;
-        break;
-    }
+    Separate(span);
   });
+  CopyBatch();
 }
 
 void ForkHandler::SeparateMeshedSpans() {
@@ -39,6 +33,43 @@ void ForkHandler::SeparateMeshedSpans() {
   if (global_.backing().bytes_in_use() > 0) MakeViewsPrivate();
   // Even if nothing is meshed now: the child would hand out pages of the same file as its parent.
   if (refused_ == 0) global_.backing().Retire();
+}
+
+void ForkHandler::Separate(MiniHeap* span) {
+  if (global_.backing().MakePrivate(span->address(), span->backing(), span->pages())) {
+    span->SetMemory(SpanMemory::kSeparate, span->backing());
+    return;
+  }
+  ranges_[batch_count_] = {span->address(), span->length()};
+  batch_[batch_count_++] = span;
+  if (batch_count_ == WriteBarrier::kMaxRanges) CopyBatch();
+}
+
+void ForkHandler::CopyBatch() NO_THREAD_SAFETY_ANALYSIS {
+  uint32_t count = batch_count_;
+  batch_count_ = 0;
+  WriteBarrier& barrier = global_.barrier();
+  if (count == 0) return;
+  if (!barrier.Begin({ranges_, count})) {
+    refused_ += count;
+    return;
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    MiniHeap* span = batch_[i];
+    if (!barrier.is_excluded(i) &&
+        global_.backing().CopyBack(span->address(), span->backing(), span->pages())) {
+      barrier.MarkRemapped(i);
+    } else {
+      batch_[i] = nullptr;
+      refused_++;
+    }
+  }
+  barrier.Finish();
+  for (uint32_t i = 0; i < count; i++) {
+    // An empty one went when the rest of its group was split off.
+    if (batch_[i] == nullptr || PageMap::Find(ranges_[i].address).is_empty()) continue;
+    global_.size_class_heap(batch_[i]->size_class()).SplitOffLocked(batch_[i]);
+  }
 }
 
 void ForkHandler::Prepare() NO_THREAD_SAFETY_ANALYSIS {

@@ -2,7 +2,8 @@
 //
 // Private memory is the kernel's business (copy on write). Meshed spans are shared memory, which a
 // child would go on sharing: before the fork each of them becomes a private view of the same pages
-// (docs/design.md, "fork"). No object is copied as long as the memory file can be reached.
+// (docs/design.md, "fork"). No object is copied as long as the memory file can be reached; else all
+// that is meshed is copied back, under the write barrier, as other threads go on storing to it.
 // Room: fork; above local and global. Locks: Prepare() takes all, Parent() and Child() let them go.
 //
 // [F1] Between Prepare() and Parent() or Child() no other thread is inside the heap.
@@ -11,6 +12,8 @@
 
 #include "src/global/global_heap.h"
 #include "src/local/thread_registry.h"
+#include "src/meshing/barrier.h"
+#include "src/miniheap/mini_heap.h"
 
 namespace mesh {
 
@@ -30,9 +33,15 @@ class ForkHandler {
   void UnlockHeaps();
   void SeparateMeshedSpans();
   void MakeViewsPrivate();
+  void Separate(MiniHeap* span);
+  void CopyBatch();
 
   GlobalHeap& global_;
   ThreadRegistry& registry_;
+  // Spans to copy back, as many as the barrier holds at once.
+  MiniHeap* batch_[WriteBarrier::kMaxRanges];
+  Range ranges_[WriteBarrier::kMaxRanges];
+  uint32_t batch_count_ = 0;
   // Spans that the kernel refused to make private: a child would write into its parent's memory.
   uint32_t refused_ = 0;
 };

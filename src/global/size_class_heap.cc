@@ -181,13 +181,13 @@ void SizeClassHeap::ReleaseGroupLocked(MiniHeap* leader) {
   leader->ForEachMember([&](MiniHeap* member) {
     if (member != leader && !ReleaseMemberLocked(member)) released = false;
   });
-  SpanMemory memory = leader->memory();
+  bool is_backed = leader->is_backed();
   BackingPage backing = leader->backing();
   PageCount pages = leader->pages();
   uint32_t units = leader->units();
   if (released && releaser_->Release(leader)) {
     NoteEndedLocked(units);
-    if (memory == SpanMemory::kBacked) backing_->Free(backing, pages);
+    if (is_backed) backing_->Free(backing, pages);
     return;
   }
   leader->place_ = SpanPlace::kPartial;

@@ -155,26 +155,22 @@ void Backing::DropWindow(BackingPage first, BackingPage last) {
   }
 }
 
-bool Backing::CopyBack(uintptr_t address, uintptr_t window, size_t length) {
+bool Backing::MakePrivate(uintptr_t address, BackingPage first, PageCount pages) {
+  const Chunk& chunk = ChunkOf(first);
+  MutexLock lock(lock_);
+  if (!chunk.in_file || !file_.IsOurs()) return false;
+  size_t offset = chunk.file_offset + BytesOf(first % kChunkPages);
+  return os::MapFilePrivateFixed(file_.descriptor(), offset, address, BytesOf(pages)).ok();
+}
+
+bool Backing::CopyBack(uintptr_t address, BackingPage first, PageCount pages) const {
+  size_t length = BytesOf(pages);
   os::Result<uintptr_t> fresh = os::MapAnonymous(length);
   if (!fresh.ok()) return false;
-  memcpy(reinterpret_cast<void*>(fresh.value), reinterpret_cast<void*>(window), length);
+  memcpy(reinterpret_cast<void*>(fresh.value), reinterpret_cast<void*>(AddressOf(first)), length);
   if (os::MovePages(fresh.value, length, address).ok()) return true;
   static_cast<void>(os::Unmap(fresh.value, length));
   return false;
-}
-
-Separation Backing::MakePrivate(uintptr_t address, BackingPage first, PageCount pages) {
-  const Chunk& chunk = ChunkOf(first);
-  MutexLock lock(lock_);
-  if (chunk.in_file && file_.IsOurs()) {
-    size_t offset = chunk.file_offset + BytesOf(first % kChunkPages);
-    if (os::MapFilePrivateFixed(file_.descriptor(), offset, address, BytesOf(pages)).ok()) {
-      return Separation::kView;
-    }
-  }
-  return CopyBack(address, AddressOf(first), BytesOf(pages)) ? Separation::kCopied
-                                                             : Separation::kFailed;
 }
 
 void Backing::Retire() {

@@ -28,13 +28,6 @@
 
 namespace mesh {
 
-// What MakePrivate() did.
-enum class Separation : uint8_t {
-  kView,    // the span has a private view of its pages now
-  kCopied,  // the span has pages of its own, and shows the backing no longer
-  kFailed,  // nothing: the kernel refused
-};
-
 class Backing {
  public:
   constexpr Backing() = default;
@@ -78,9 +71,12 @@ class Backing {
     const Chunk& chunk = ChunkOf(page);
     return !chunk.retired && !chunk.private_views;
   }
-  // Replaces the shared view at `address` by a private one of the same pages. With a descriptor
-  // that costs one call; without, the pages are copied.
-  Separation MakePrivate(uintptr_t address, BackingPage first, PageCount pages);
+  // Replaces the shared view at `address` by a private one of the same pages: one call. False when
+  // there is no descriptor, or the kernel refuses; nothing has changed then.
+  bool MakePrivate(uintptr_t address, BackingPage first, PageCount pages);
+  // Replaces the shared view at `address` by pages of its own, copied; within the write barrier,
+  // for other threads store there. False when the kernel refuses; nothing has changed then.
+  bool CopyBack(uintptr_t address, BackingPage first, PageCount pages) const;
   // After all views are private: lets go of window and file; [B2]. The next Allocate() starts anew.
   void Retire();
 
@@ -124,7 +120,6 @@ class Backing {
   os::Result<uintptr_t> MapInFileLocked(size_t* offset) REQUIRES(lock_);
   void ForgetFileLocked() REQUIRES(lock_);
   void StartAnewLocked() REQUIRES(lock_);
-  bool CopyBack(uintptr_t address, uintptr_t window, size_t length);
 
   Mutex lock_{LockRank::kBacking};
   bool private_views_ = false;

@@ -12,7 +12,7 @@ MiniHeap* Mesher::ChooseKeeper(std::span<MiniHeap* const> leaders) const {
   // A group that is in the backing already stays where it is: the fullest, so that least is copied.
   MiniHeap* keeper = nullptr;
   for (MiniHeap* leader : leaders) {
-    if (leader->memory() != SpanMemory::kBacked || !backing_.CanShow(leader->backing())) continue;
+    if (!leader->is_backed() || !backing_.CanShow(leader->backing())) continue;
     if (keeper == nullptr || leader->in_use() > keeper->in_use()) keeper = leader;
   }
   return keeper;
@@ -25,7 +25,7 @@ bool Mesher::Add(std::span<MiniHeap* const> leaders) {
   for (MiniHeap* leader : leaders) {
     if (leader == keeper) continue;
     leader->ForEachMember([&](MiniHeap*) { needed++; });
-    if (leader->memory() == SpanMemory::kPrivate) mappings += MappingBudget::kPerAlias;
+    if (!leader->is_backed()) mappings += MappingBudget::kPerAlias;
   }
   if (move_count_ + needed > kMaxMoves || !budget_.Take(mappings)) return false;
   Group& group = groups_[group_count_];
@@ -68,11 +68,11 @@ bool Mesher::Show(const Move& move) {
 int32_t Mesher::Settle(const Move& move) {
   Group& group = groups_[move.group];
   MiniHeap* span = move.span;
-  SpanMemory old_memory = span->memory();
+  bool was_backed = span->is_backed();
   BackingPage old_backing = span->backing();
   int32_t gained = span->is_alone() ? 0 : -1;
   MiniHeap* left = span->Leave();
-  if (old_memory == SpanMemory::kBacked && left == nullptr) backing_.Free(old_backing, group.pages);
+  if (was_backed && left == nullptr) backing_.Free(old_backing, group.pages);
   span->SetMemory(SpanMemory::kBacked, group.to);
   if (group.leader == nullptr) {
     group.leader = span;
@@ -108,7 +108,7 @@ MeshResult Mesher::Run() {
   for (uint32_t i = 0; i < move_count_; i++) {
     if (moves_[i].done) {
       gained += Settle(moves_[i]);
-    } else if (moves_[i].span->memory() == SpanMemory::kPrivate) {
+    } else if (!moves_[i].span->is_backed()) {
       budget_.Give(MappingBudget::kPerAlias);
     }
   }

@@ -16,8 +16,8 @@
 // [MH2] The bitmaps of a mesh group's members are disjoint.
 // [MH3] A leader's in_use is the number of bits set in its whole group; a member's is not used.
 // [MH4] Only a leader is in a list.
-// [MH5] All members of a group of two and more are kBacked, as long as each other, and name the
-//       same backing pages.
+// [MH5] All members of a group of two and more are backed, as long as each other, and name the same
+//       backing pages.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +31,9 @@ namespace mesh {
 
 // What lies behind a span's addresses.
 enum class SpanMemory : uint8_t {
-  kPrivate,  // private anonymous pages
-  kBacked,   // a view of the backing, with the other members of its group
+  kPrivate,   // private anonymous pages
+  kBacked,    // a view of the backing, with the other members of its group
+  kSeparate,  // the same, made private for a fork: copies of its own, where it stored since then
 };
 
 // Which list of its size class a leader is in.
@@ -124,6 +125,8 @@ class MiniHeap {
   MiniHeap* Leave();
 
   SpanMemory memory() const { return memory_; }
+  // Whether it shows pages of the backing.
+  bool is_backed() const { return memory_ != SpanMemory::kPrivate; }
   BackingPage backing() const { return backing_; }
   void SetMemory(SpanMemory memory, BackingPage backing) {
     memory_ = memory;

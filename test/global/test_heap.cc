@@ -165,7 +165,7 @@ void TestHeap::CheckInvariants() {
     }
     span->CheckInvariants();
     in_use[size_class] += span->in_use();
-    if (span->memory() != SpanMemory::kBacked) return;
+    if (!span->is_backed()) return;
     shared_pages += span->pages();
     EXPECT_TRUE(backing_pages.insert(span->backing()).second) << "two groups share memory";
   });

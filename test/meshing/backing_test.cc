@@ -28,7 +28,12 @@ class BackingTest : public testing::TestWithParam<bool> {
   }
 
   bool with_file() const { return GetParam(); }
-  Separation separation() const { return with_file() ? Separation::kView : Separation::kCopied; }
+  // What a fork does: a private view, or a copy where there is no file.
+  bool Separate(char* view, BackingPage page, PageCount pages) {
+    auto address = reinterpret_cast<uintptr_t>(view);
+    return with_file() ? backing_->MakePrivate(address, page, pages)
+                       : backing_->CopyBack(address, page, pages);
+  }
   char* Window(BackingPage page) { return reinterpret_cast<char*>(backing_->AddressOf(page)); }
 
   FaultInjector injector_;
@@ -120,7 +125,7 @@ TEST_P(BackingTest, PrivateViewsKeepTheirContentsAndLiveApart) {
   char* two = AliasOf(*backing_, page, kLength);
   one[10] = 6;
   for (char* view : {one, two}) {
-    EXPECT_EQ(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 3), separation());
+    EXPECT_TRUE(Separate(view, page, 3));
   }
   backing_->Retire();
   EXPECT_EQ(backing_->bytes_in_use(), 0u);
@@ -145,7 +150,7 @@ TEST_P(BackingTest, BeginsAnewAfterItRetired) {
     ASSERT_NE(page, kNoBackingPage);
     Window(page)[0] = static_cast<char>(round);
     char* view = AliasOf(*backing_, page, kPageSize);
-    ASSERT_EQ(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1), separation());
+    ASSERT_TRUE(Separate(view, page, 1));
     backing_->Retire();
     // Every other chunk stays named by a span, the others' places in the table are used again.
     EXPECT_EQ(view[0], static_cast<char>(round));
@@ -160,7 +165,8 @@ TEST_P(BackingTest, PrivateViewsWithoutTheKernelsHelpChangeNothing) {
   view[1] = 3;
   injector_.Refuse(Call::kMapFilePrivate, ENOMEM);
   injector_.Refuse(Call::kMapAnonymous, ENOMEM);
-  EXPECT_EQ(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1), Separation::kFailed);
+  EXPECT_FALSE(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1));
+  EXPECT_FALSE(backing_->CopyBack(reinterpret_cast<uintptr_t>(view), page, 1));
   view[2] = 4;
   EXPECT_EQ(Window(page)[1], 3);
   EXPECT_EQ(Window(page)[2], 4);
@@ -176,7 +182,8 @@ TEST_P(BackingTest, GivesItsDescriptorUp) {
   EXPECT_EQ(Window(page)[0], 1);
   // Its memory is still there for a private copy, which needs no descriptor.
   char* view = AliasOf(*backing_, page, kPageSize);
-  ASSERT_EQ(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1), Separation::kCopied);
+  EXPECT_FALSE(backing_->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1));
+  ASSERT_TRUE(backing_->CopyBack(reinterpret_cast<uintptr_t>(view), page, 1));
   EXPECT_EQ(view[0], 1);
   view[0] = 2;
   EXPECT_EQ(Window(page)[0], 1);
@@ -220,7 +227,8 @@ TEST(Backing, AForeignFileUnderItsNumberIsNotTouched) {
   ASSERT_EQ(ftruncate(program, kPageSize), 0);
   ASSERT_EQ(dup2(program, number), number);
   char* view = AliasOf(*backing, page, kPageSize);
-  ASSERT_EQ(backing->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1), Separation::kCopied);
+  EXPECT_FALSE(backing->MakePrivate(reinterpret_cast<uintptr_t>(view), page, 1));
+  ASSERT_TRUE(backing->CopyBack(reinterpret_cast<uintptr_t>(view), page, 1));
   EXPECT_EQ(view[0], 1);
   // A new chunk is wanted, and must not lie in the program's file.
   for (PageCount taken = 0; taken <= kChunkPages; taken += 16) {
