@@ -172,6 +172,26 @@ TEST_P(MesherTest, AliasesAreNotPopulatedByTheMesh) {
   EXPECT_EQ(heap.global().backing().bytes_in_use(), span->length());
 }
 
+// Private views: stores after the mesh make copies, which Fold() brings back into the backing.
+TEST_P(MesherTest, FoldedSpansKeepTheirContentsAndStayWritable) {
+  for (BarrierTier tier :
+       {BarrierTier::kSingleThread, BarrierTier::kUserfault, BarrierTier::kSegv}) {
+    SCOPED_TRACE(BarrierTierName(tier));
+    TestHeap heap(tier);
+    heap.global().ExpectForks(true);
+    MakeMeshable(heap, size_class(), 4);
+    heap.MeshIntoOne(size_class());
+    for (int round = 0; round < 3; round++) {
+      heap.RewriteAll();
+      EXPECT_GT(heap.global().compactor().Fold(UINT64_MAX, true), 0u);
+      heap.CheckAll();
+    }
+    heap.RewriteAll();
+    heap.FreeAll();
+    heap.CheckAll();
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Sizes, MesherTest, testing::ValuesIn(kSizes));
 
 TEST(Mesher, MeshesAsManySpansAsABatchHolds) {
