@@ -66,8 +66,8 @@ bool IsSmall(PageEntry entry) {
   return entry.size_class() != kNoClass && entry.size_class() < kClassCount;
 }
 
-// The heap as one layer: a size class or pages of its own for each object, told apart by the size at
-// first and by the page entry afterwards.
+// The heap as one layer: a size class or pages of its own for each object, told apart by the size
+// at first and by the page entry afterwards.
 class PageHeapSource {
  public:
   static constexpr size_t kAlignment = kMinAlignment;
@@ -108,8 +108,8 @@ class PageHeapSource {
   }
 };
 
-// A small object stays where it is while it fills half of its slot; a large one gives back the pages
-// that it needs no longer.
+// A small object stays where it is while it fills half of its slot; a large one gives back the
+// pages that it needs no longer.
 struct KeepSmallIfHalfUsed {
   static constexpr bool Keeps(size_t usable, size_t size) {
     return usable <= kMaxSmallSize && heaplayers::KeepIfHalfUsed::Keeps(usable, size);
