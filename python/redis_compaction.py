@@ -74,7 +74,10 @@ _HEAP_MB = flags.DEFINE_integer(
     "heap_mb", 64, "Fragmenting program: heap before freeing [MB].", lower_bound=1
 )
 _COMPACT = flags.DEFINE_bool(
-    "compact", False, "Fragmenting program: call mesh.compact instead of leaving it to idle time."
+    "compact",
+    None,
+    "Fragmenting program: call mesh.compact, not only leave it to idle time; "
+    "default: where it stands in for Redis.",
 )
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "demo-output", "Where the files are written.")
 
@@ -84,7 +87,7 @@ _FILE_COLUMNS = 120
 _EXIT_WRONG = 1
 _EXIT_USAGE = 2
 _HOW_TO_GET_REDIS = (
-    "No redis-server here, so the built-in fragmenting program is measured instead.\n"
+    "No redis-server here, so the built-in fragmenting program is measured instead (--compact).\n"
     "To get Redis: apt-get install redis-server (Debian, Ubuntu), then run this again."
 )
 _JEMALLOC_SONAME = "libjemalloc.so.2"
@@ -177,7 +180,7 @@ def _fragment_plan() -> fragment_experiment.Plan:
         settle_s=_SETTLE.value,
         sample_ms=_SAMPLE.value,
         seed=_SEED.value,
-        compact=_COMPACT.value,
+        compact=_WORKLOAD.value == "auto" if _COMPACT.value is None else _COMPACT.value,
     )
 
 

@@ -81,6 +81,7 @@ def test_without_redis_the_built_in_program_is_measured(tmp_path: pathlib.Path) 
     plain = json.loads((tmp_path / "out" / "redis_compaction.json").read_text())
     assert plain["workload"] == "Fragmenting program"
     assert plain["rounds"] == 2
+    assert plain["parameters"]["compact"] is True
     assert {run["allocator"] for run in plain["runs"]} >= {"glibc", "mesh"}
     assert (tmp_path / "out" / "redis_compaction.png").read_bytes().startswith(b"\x89PNG")
 
