@@ -6,21 +6,24 @@
 // file. Each thread fills its share of the heap and frees --free_percent of it at random, again and
 // again, and between these waves frees and allocates at rates that keep the heap that sparse.
 // Counted are contents that differ, calls that fail (EFAULT apart) or come back short, and SIGSEGV
-// and SIGBUS, for which the program has handlers. One JSON object on stdout.
+// and SIGBUS, for which the program has handlers. With --fork_every=N a child is forked after every
+// N compactions, which checks and compacts its copy while the parent stores into its own. One JSON
+// object on stdout.
 //
 // Room: test; uses no room of Mesh, and runs without Mesh as well.
-// Options: --threads=N (4), --seconds=N (10), --mb=N (16), --free_percent=N (80), --seed=N (1).
+// Options: --threads=N (4), --seconds=N (10), --mb=N (16), --free_percent=N (80), --seed=N (1),
+// --fork_every=N (0: never).
 // Exit status: 0, 1 when any of the above was counted.
 
-#include <sys/mman.h>
-#include <sys/uio.h>
+#include <dlfcn.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <latch>
 #include <memory>
 #include <random>
@@ -28,26 +31,14 @@
 #include <vector>
 
 #include "test/programs/check.h"
+#include "test/programs/endurance_worker.h"
 #include "test/programs/mesh_control.h"
 #include "test/programs/number_options.h"
 
 namespace {
 
-constexpr std::size_t kMinBytes = 16;
-constexpr std::size_t kMaxBytes = 1024;
-constexpr std::size_t kFileBytes = 1 << 20;
-// Some 20 ms of a thread: passes come between two waves, and meet objects in use.
-constexpr std::uint64_t kStepsPerWave = 100'000;
 // After so many the program is in a loop of faults that its handlers do not cure.
 constexpr unsigned kTooManySignals = 1000;
-
-struct Options {
-  std::uint64_t threads = 4;
-  std::uint64_t seconds = 10;
-  std::uint64_t mb = 16;
-  std::uint64_t free_percent = 80;
-  std::uint64_t seed = 1;
-};
 
 std::atomic<unsigned> signals{0};
 
@@ -57,213 +48,103 @@ void CountSignal(int) {
   _exit(write(2, kText, sizeof(kText) - 1) > 0 ? 1 : 2);
 }
 
-// The file all contents come from, and a read-only view of it that is no heap memory.
-class Source {
- public:
-  explicit Source(std::uint64_t seed) : file_(memfd_create("source", MFD_CLOEXEC)) {
-    REQUIRE(file_ >= 0);
-    std::mt19937_64 random(seed);
-    for (std::size_t at = 0; at < kFileBytes; at += sizeof(std::uint64_t)) {
-      const std::uint64_t word = random();
-      REQUIRE(write(file_, &word, sizeof(word)) == sizeof(word));
-    }
-    void* view = mmap(nullptr, kFileBytes, PROT_READ, MAP_SHARED, file_, 0);
-    REQUIRE(view != MAP_FAILED);
-    bytes_ = static_cast<const unsigned char*>(view);
-  }
-
-  // A descriptor with a file position of its own.
-  int Open() const {
-    char path[64];
-    std::snprintf(path, sizeof(path), "/proc/self/fd/%d", file_);
-    const int opened = open(path, O_RDONLY | O_CLOEXEC);
-    REQUIRE(opened >= 0);
-    return opened;
-  }
-
-  const unsigned char* at(std::size_t offset) const { return bytes_ + offset; }
-
- private:
-  const int file_;
-  const unsigned char* bytes_ = nullptr;
-};
-
-struct Counts {
-  std::uint64_t stores = 0;
-  std::uint64_t reads = 0;
-  std::uint64_t allocations = 0;
-  std::uint64_t frees = 0;
-  std::uint64_t lost = 0;
-  std::uint64_t efaults = 0;
-  std::uint64_t failed_calls = 0;
-
-  void Add(const Counts& other) {
-    stores += other.stores;
-    reads += other.reads;
-    allocations += other.allocations;
-    frees += other.frees;
-    lost += other.lost;
-    efaults += other.efaults;
-    failed_calls += other.failed_calls;
-  }
-};
-
-// A live object holds the `size` bytes of the file from `offset`.
-struct Object {
-  unsigned char* data = nullptr;
-  std::size_t size = 0;
-  std::size_t offset = 0;
-};
-
-// One thread's objects, and what it does to them.
-class Worker {
- public:
-  Worker(const Options& options, const Source& source, std::uint64_t index)
-      : options_(options), source_(source), random_(options.seed * 1000 + index) {
-    file_ = source.Open();
-    const std::uint64_t share = (options.mb << 20) / options.threads;
-    objects_.resize(share / ((kMinBytes + kMaxBytes) / 2) + 2);
-  }
-  ~Worker() { close(file_); }
-
-  // Leaves spans that are full of holes: something to mesh.
-  void Wave() {
-    for (Object& object : objects_) {
-      if (object.data == nullptr) Allocate(&object);
-    }
-    for (Object& object : objects_) {
-      if (random_() % 100 < options_.free_percent) Free(&object);
-    }
-  }
-
-  // Until `stop`, then a last look at everything.
-  void Run(const std::atomic<bool>& stop) {
-    for (std::uint64_t step = 1; !stop; ++step) {
-      Step(&Pick());
-      if (step % kStepsPerWave == 0) Wave();
-    }
-    for (Object& object : objects_) {
-      if (object.data != nullptr) Free(&object);
-    }
-  }
-
-  const Counts& counts() const { return counts_; }
-
- private:
-  // Of 256 visits to a live object, that free it. Of visits to an empty place, that allocate: the
-  // two flows are equal where `free_percent` of the places are empty.
-  static constexpr std::uint64_t kFreesOf256 = 16;
-  std::uint64_t AllocationsOf25600() const {
-    const std::uint64_t live_percent = 100 - options_.free_percent;
-    const std::uint64_t empty_percent = options_.free_percent == 0 ? 1 : options_.free_percent;
-    return kFreesOf256 * 100 * live_percent / empty_percent;
-  }
-
-  Object& Pick() { return objects_[random_() % objects_.size()]; }
-
-  void Step(Object* object) {
-    if (object->data == nullptr) {
-      if (random_() % 25600 < AllocationsOf25600()) Allocate(object);
-      return;
-    }
-    Check(*object);
-    if (random_() % 256 < kFreesOf256) return Free(object);
-    switch (random_() % 4) {
-      case 0:
-        return Store(object);
-      case 1:
-        return Read(object);
-      case 2:
-        return PositionedRead(object);
-      default:
-        return VectoredRead(object);
-    }
-  }
-
-  void Allocate(Object* object) {
-    object->size = kMinBytes + random_() % (kMaxBytes - kMinBytes + 1);
-    object->data = static_cast<unsigned char*>(malloc(object->size));
-    REQUIRE(object->data != nullptr);
-    counts_.allocations++;
-    Store(object);
-  }
-
-  void Free(Object* object) {
-    Check(*object);
-    free(object->data);
-    object->data = nullptr;
-    counts_.frees++;
-  }
-
-  // A wrong object is put right, so that each loss counts once.
-  void Check(const Object& object) {
-    if (memcmp(object.data, source_.at(object.offset), object.size) == 0) return;
-    counts_.lost++;
-    memcpy(object.data, source_.at(object.offset), object.size);
-  }
-
-  std::size_t NewOffset() { return random_() % (kFileBytes - 2 * kMaxBytes); }
-
-  // Byte by byte, so that a mesh can come in the middle.
-  void Store(Object* object) {
-    object->offset = NewOffset();
-    const unsigned char* from = source_.at(object->offset);
-    volatile unsigned char* to = object->data;
-    for (std::size_t i = 0; i < object->size; ++i) to[i] = from[i];
-    counts_.stores++;
-  }
-
-  void Read(Object* object) {
-    object->offset = NewOffset();
-    REQUIRE(lseek(file_, static_cast<off_t>(object->offset), SEEK_SET) >= 0);
-    Judge(object, read(file_, object->data, object->size), object->size);
-  }
-
-  void PositionedRead(Object* object) {
-    object->offset = NewOffset();
-    const auto at = static_cast<off_t>(object->offset);
-    Judge(object, pread(file_, object->data, object->size, at), object->size);
-  }
-
-  // One call that fills two objects, the second of which may lie anywhere.
-  void VectoredRead(Object* object) {
-    Object& second = Pick();
-    if (second.data == nullptr || &second == object) return PositionedRead(object);
-    Check(second);
-    object->offset = NewOffset();
-    second.offset = object->offset + object->size;
-    REQUIRE(lseek(file_, static_cast<off_t>(object->offset), SEEK_SET) >= 0);
-    const iovec parts[] = {{object->data, object->size}, {second.data, second.size}};
-    const std::size_t whole = object->size + second.size;
-    Judge(object, readv(file_, parts, 2), whole);
-    Check(second);
-  }
-
-  // A call that has failed is counted, and the object made right, so that it is no lost store too.
-  void Judge(Object* object, ssize_t result, std::size_t wanted) {
-    counts_.reads++;
-    if (result == static_cast<ssize_t>(wanted)) return Check(*object);
-    if (result < 0 && errno == EFAULT) {
-      counts_.efaults++;
-    } else {
-      counts_.failed_calls++;
-    }
-    memcpy(object->data, source_.at(object->offset), object->size);
-  }
-
-  const Options& options_;
-  const Source& source_;
-  std::mt19937_64 random_;
-  std::vector<Object> objects_;
-  Counts counts_;
-  int file_ = -1;
-};
-
 struct Outcome {
   Counts counts;
   std::uint64_t passes = 0;
+  std::uint64_t forks = 0;
+  std::uint64_t wrong_snapshots = 0;
   const char* tier = "absent";
 };
+
+// Mesh shows meshed pages in another way to a program that imports fork: both are of interest, so
+// the program is built with and without.
+pid_t Fork() {
+#ifdef CALLS_FORK
+  return fork();
+#else
+  using Function = pid_t (*)();
+  return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, "fork"))();
+#endif
+}
+
+// Objects of the main thread, which lie among those of the workers. In each generation all of them
+// have other contents, so that a forked child can tell whether it sees its parent's later stores.
+class Snapshot {
+ public:
+  Snapshot(const Source& source, std::uint64_t seed) : source_(source) {
+    std::mt19937_64 random(seed);
+    for (Object& object : objects_) {
+      object.size = kMinBytes + random() % (kMaxBytes - kMinBytes + 1);
+      object.data = static_cast<unsigned char*>(malloc(object.size));
+      REQUIRE(object.data != nullptr);
+    }
+    Renew();
+  }
+
+  void Renew() {
+    ++generation_;
+    for (std::size_t i = 0; i < kObjects; ++i) {
+      Object& object = objects_[i];
+      object.offset = (generation_ * 7919 + i * 104729) % (kFileBytes - kMaxBytes);
+      memcpy(object.data, source_.at(object.offset), object.size);
+    }
+  }
+
+  bool IsRight() const {
+    bool right = true;
+    for (const Object& object : objects_) {
+      right &= memcmp(object.data, source_.at(object.offset), object.size) == 0;
+    }
+    return right;
+  }
+
+  void FreeAll() {
+    for (Object& object : objects_) free(object.data);
+  }
+
+ private:
+  static constexpr std::size_t kObjects = 1000;
+  const Source& source_;
+  std::vector<Object> objects_{kObjects};
+  std::uint64_t generation_ = 0;
+};
+
+// In the child: the heap as it was, which goes on working. Exit status 0 if all is right.
+[[noreturn]] void RunChild(Snapshot* snapshot, const MeshControl& mesh) {
+  bool right = snapshot->IsRight();
+  mesh.Compact();
+  right &= snapshot->IsRight();
+  snapshot->Renew();
+  right &= snapshot->IsRight();
+  snapshot->FreeAll();
+  _exit(right ? 0 : 1);
+}
+
+// Returns false when the child or the parent has seen stores that are not its own.
+bool ForkOnce(Snapshot* snapshot, const MeshControl& mesh) {
+  const pid_t child = Fork();
+  REQUIRE(child >= 0);
+  if (child == 0) RunChild(snapshot, mesh);
+  snapshot->Renew();
+  mesh.Compact();
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  return snapshot->IsRight() && WEXITSTATUS(status) == 0;
+}
+
+// The main thread's part, for the length of the run.
+void CompactAndFork(const Options& options, Snapshot* snapshot, const MeshControl& mesh,
+                    Outcome* outcome) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(options.seconds);
+  while (std::chrono::steady_clock::now() < end) {
+    if (!mesh.Compact()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    outcome->passes++;
+    if (options.fork_every == 0 || outcome->passes % options.fork_every != 0) continue;
+    if (!ForkOnce(snapshot, mesh)) outcome->wrong_snapshots++;
+    outcome->forks++;
+  }
+}
 
 Outcome RunAll(const Options& options, const Source& source, const MeshControl& mesh) {
   std::vector<std::unique_ptr<Worker>> workers;
@@ -280,13 +161,10 @@ Outcome RunAll(const Options& options, const Source& source, const MeshControl& 
       worker->Run(stop);
     });
   }
+  Snapshot snapshot(source, options.seed);
   prepared.arrive_and_wait();
   Outcome outcome;
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(options.seconds);
-  while (std::chrono::steady_clock::now() < end) {
-    if (!mesh.Compact()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    outcome.passes++;
-  }
+  CompactAndFork(options, &snapshot, mesh, &outcome);
   // While the threads still run: alone, a process needs no barrier.
   outcome.tier = mesh.Word("stats.barrier_tier");
   stop = true;
@@ -300,6 +178,7 @@ void Print(const Outcome& outcome, const MeshControl& mesh) {
     const char* name;
     std::uint64_t value;
   } figures[] = {{"passes", outcome.passes},
+                 {"forks", outcome.forks},
                  {"mesh_count", mesh.Number("stats.mesh_count")},
                  {"longest_pause_ns", mesh.Number("stats.longest_pause_ns")},
                  {"stores", outcome.counts.stores},
@@ -309,6 +188,7 @@ void Print(const Outcome& outcome, const MeshControl& mesh) {
                  {"lost", outcome.counts.lost},
                  {"efaults", outcome.counts.efaults},
                  {"failed_calls", outcome.counts.failed_calls},
+                 {"wrong_snapshots", outcome.wrong_snapshots},
                  {"signals", signals}};
   std::printf("{\"barrier_tier\": \"%s\"", outcome.tier);
   for (const auto& figure : figures) {
@@ -325,7 +205,8 @@ int main(int argc, char** argv) {
                                 {"--seconds", &options.seconds, 1, 1 << 20},
                                 {"--mb", &options.mb, 1, 1 << 14},
                                 {"--free_percent", &options.free_percent, 0, 99},
-                                {"--seed", &options.seed, 0, UINT64_MAX}};
+                                {"--seed", &options.seed, 0, UINT64_MAX},
+                                {"--fork_every", &options.fork_every, 0, UINT64_MAX}};
   ParseNumberOptions(argc, argv, known);
   std::signal(SIGSEGV, CountSignal);
   std::signal(SIGBUS, CountSignal);
@@ -334,6 +215,7 @@ int main(int argc, char** argv) {
   const Outcome outcome = RunAll(options, source, mesh);
   Print(outcome, mesh);
   const Counts& counts = outcome.counts;
-  const bool failed = counts.lost + counts.efaults + counts.failed_calls + signals > 0;
+  const bool failed =
+      counts.lost + counts.efaults + counts.failed_calls + outcome.wrong_snapshots + signals > 0;
   return failed ? 1 : 0;
 }

@@ -3,11 +3,14 @@
 // It fills a heap, frees a random share of it (holes.h), asks for a compaction if Mesh is there,
 // and forks --forks times: how long fork() takes to return in the parent, and how long it takes
 // until a child that exits at once has been waited for. The first fork is the one that finds meshed
-// spans; with --compact_between, so does every one. Then one more child and the parent check every
-// byte. One JSON object on stdout; times in microseconds, in the order of the forks.
+// spans; with --compact_between, so does every one. With --rewrite the parent then stores into
+// every object, as fork's copy-on-write is paid there, and has the heap compacted again. At last
+// one more child and the parent check every byte. One JSON object on stdout; times in microseconds,
+// in the order of the forks; physical memory as Mesh itself counts it.
 //
 // Room: test; uses no room of Mesh.
-// Options: --mb=N (64), --free_percent=N (90), --seed=N (1), --forks=N (5), --compact_between.
+// Options: --mb=N (64), --free_percent=N (90), --seed=N (1), --forks=N (5), --compact_between,
+// --rewrite.
 // Exit status: 0, 1 when a byte was wrong in the child or the parent.
 
 #include <sys/wait.h>
@@ -66,6 +69,19 @@ ForkTimes TimeOneFork() {
   return times;
 }
 
+// `when` names the state that the figure is of.
+void PrintPhysical(const char* when, const MeshControl& mesh) {
+  std::printf("\"physical_bytes_%s\": %zu, ", when, mesh.Number("stats.physical"));
+}
+
+void RewriteAndCompact(holes::Heap* heap, const MeshControl& mesh) {
+  PrintPhysical("forked", mesh);
+  heap->Rewrite();
+  PrintPhysical("rewritten", mesh);
+  mesh.Compact();
+  PrintPhysical("compacted_again", mesh);
+}
+
 bool ChildFindsAllRight(const holes::Heap& heap) {
   const pid_t child = fork();
   REQUIRE(child >= 0);
@@ -88,17 +104,21 @@ int main(int argc, char** argv) {
   holes::Shape shape;
   std::uint64_t forks = 5;
   std::uint64_t compact_between = 0;
+  std::uint64_t rewrite = 0;
   const NumberOption options[] = {{"--mb", &shape.mb, 1, 1 << 20},
                                   {"--free_percent", &shape.free_percent, 0, 100},
                                   {"--seed", &shape.seed, 0, UINT64_MAX},
                                   {"--forks", &forks, 1, kMaxForks},
-                                  {"--compact_between", &compact_between, 0, 1, true}};
+                                  {"--compact_between", &compact_between, 0, 1, true},
+                                  {"--rewrite", &rewrite, 0, 1, true}};
   ParseNumberOptions(argc, argv, options);
   const MeshControl mesh;
   holes::Heap heap(shape);
   heap.FillAll();
   heap.FreeSome();
   mesh.Compact();
+  std::printf("{");
+  PrintPhysical("compacted", mesh);
   const std::size_t meshed_pages = mesh.Number("stats.meshed_pages_now");
   const unsigned mappings = CountMappings();
 
@@ -108,10 +128,11 @@ int main(int argc, char** argv) {
     times[i] = TimeOneFork();
   }
   const unsigned mappings_after = CountMappings();
+  if (rewrite != 0) RewriteAndCompact(&heap, mesh);
   const bool child_right = ChildFindsAllRight(heap);
   const std::uint64_t wrong = heap.CountWrong();
 
-  std::printf("{\"live_bytes\": %llu, \"meshed_pages\": %zu, \"mesh_count\": %zu, ",
+  std::printf("\"live_bytes\": %llu, \"meshed_pages\": %zu, \"mesh_count\": %zu, ",
               static_cast<unsigned long long>(heap.live_bytes()), meshed_pages,
               mesh.Number("stats.mesh_count"));
   std::printf("\"mappings\": %u, \"mappings_after\": %u, ", mappings, mappings_after);

@@ -99,6 +99,13 @@ class Heap {
     }
   }
 
+  // Stores into every byte that is live; the contents stay.
+  void Rewrite() {
+    for (std::uint64_t i = 0; i < count_; ++i) {
+      if (objects_[i] != nullptr) Object(shape_, i).Fill(objects_[i]);
+    }
+  }
+
   std::uint64_t CountWrong() const {
     std::uint64_t wrong = 0;
     for (std::uint64_t i = 0; i < count_; ++i) {
