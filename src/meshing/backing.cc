@@ -182,6 +182,7 @@ void Backing::Retire() {
     chunk.address = 0;
     chunk.retired = true;
   }
+  was_retired_ = true;
   ForgetFileLocked();
   StartAnewLocked();
   in_use_ = 0;

@@ -34,7 +34,8 @@ class Backing {
 
   // How new chunks are shown; before first use.
   void set_private_views(bool private_views) { private_views_ = private_views; }
-  bool has_private_views() const { return private_views_; }
+  // Whether spans may show the backing by private views: from the start, or since a fork.
+  bool has_private_views() const { return private_views_ || was_retired_; }
 
   // Takes `pages` neighbouring pages, zero or stale, mapped in the window and backed by memory (a
   // write through the window cannot fail). kNoBackingPage when the kernel refuses.
@@ -123,6 +124,7 @@ class Backing {
 
   Mutex lock_{LockRank::kBacking};
   bool private_views_ = false;
+  bool was_retired_ = false;  // written with all other threads kept out of the heap
   os::MemoryFile file_ GUARDED_BY(lock_);
   std::atomic<int> descriptor_{-1};
   size_t file_size_ GUARDED_BY(lock_) = 0;
