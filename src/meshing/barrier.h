@@ -23,7 +23,7 @@
 //      open, as publishing stops then.
 // [W4] process_ is the process that may mesh. A vfork child has another id, and mesh it must not:
 //      it cannot see its parent's other threads.
-// Source: DESIGN "The write barrier, in tiers"; userfaultfd(2), ioctl_userfaultfd(2).
+// Source: docs/design.md, "The write barrier"; userfaultfd(2), ioctl_userfaultfd(2).
 #pragma once
 
 #include <atomic>
