@@ -74,6 +74,8 @@ bool Backing::AddChunkLocked() {
   bool in_file = place.ok();
   if (!in_file) place = os::MapSharedAnonymous(BytesOf(kChunkPages));
   if (!place.ok()) return false;
+  // Refused, process ids are compared instead.
+  static_cast<void>(detector_.Arm());
   chunk.address = place.value;
   chunk.fresh = 0;
   chunk.in_use = 0;
@@ -122,6 +124,8 @@ void Backing::Free(BackingPage first, PageCount pages) {
   chunk.in_use -= pages;
   if (chunk.retired) return;  // [B2]
   in_use_ -= pages;
+  // In a child that came by a fork which no hook saw, the pages are its parent's.
+  if (detector_.was_forked()) return;
   // Refused, the memory stays until the page is handed out again.
   static_cast<void>(os::PunchHole(AddressOf(first), BytesOf(pages)));
   if (!CanShow(first)) return;

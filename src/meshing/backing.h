@@ -24,6 +24,7 @@
 #include "src/base/units.h"
 #include "src/miniheap/mini_heap.h"
 #include "src/os/file.h"
+#include "src/os/process.h"
 #include "src/sizeclass/size_class.h"
 
 namespace mesh {
@@ -125,6 +126,7 @@ class Backing {
   Mutex lock_{LockRank::kBacking};
   bool private_views_ = false;
   bool was_retired_ = false;  // written with all other threads kept out of the heap
+  os::ForkDetector detector_ GUARDED_BY(lock_);
   os::MemoryFile file_ GUARDED_BY(lock_);
   std::atomic<int> descriptor_{-1};
   size_t file_size_ GUARDED_BY(lock_) = 0;
