@@ -6,9 +6,17 @@
 #include "src/base/check.h"
 #include "src/meshing/backing.h"
 #include "src/miniheap/mini_heap.h"
+#include "src/os/process.h"
 #include "src/sizeclass/size_class.h"
 
 namespace mesh {
+namespace {
+
+// How long a fork tries to raise the barrier before its child has to die. The last tier refuses
+// while any thread blocks SIGSEGV, as each does for a moment when it is made or forks.
+constexpr uint64_t kBarrierPatienceNs = 200'000'000;
+
+}  // namespace
 
 void ForkHandler::LockHeaps() NO_THREAD_SAFETY_ANALYSIS {
   global_.compactor().lock().Lock();
@@ -50,9 +58,13 @@ void ForkHandler::CopyBatch() NO_THREAD_SAFETY_ANALYSIS {
   batch_count_ = 0;
   WriteBarrier& barrier = global_.barrier();
   if (count == 0) return;
-  if (!barrier.Begin({ranges_, count})) {
-    refused_ += count;
-    return;
+  uint64_t give_up_ns = os::MonotonicNs() + kBarrierPatienceNs;
+  while (!barrier.Begin({ranges_, count})) {
+    if (os::MonotonicNs() >= give_up_ns) {
+      refused_ += count;
+      return;
+    }
+    os::YieldThread();
   }
   for (uint32_t i = 0; i < count; i++) {
     MiniHeap* span = batch_[i];

@@ -166,6 +166,8 @@ uint64_t MonotonicNs() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
 }
 
+void YieldThread() { static_cast<void>(RawSyscall(SYS_sched_yield)); }
+
 void RandomBytes(std::span<unsigned char> bytes) {
   while (!bytes.empty()) {
     Result<long> got =

@@ -67,6 +67,9 @@ Result<int> SeccompMode();
 // Monotonic time [ns] (vDSO; no system call as a rule).
 uint64_t MonotonicNs();
 
+// Lets other threads run first.
+void YieldThread();
+
 // Fills `bytes` with unpredictable bytes: getrandom(2), or, where that is refused or not yet
 // seeded, the sixteen bytes that the kernel handed to this process at exec, mixed with clock and
 // thread.
