@@ -103,11 +103,11 @@ void ForkHandler::UnlockHeaps() NO_THREAD_SAFETY_ANALYSIS {
 
 void ForkHandler::Parent() { UnlockHeaps(); }
 
-void ForkHandler::Child(ThreadLocalHeap* mine, uint64_t seed) {
+void ForkHandler::Child(ThreadLocalHeap* mine, SyscallBuffers::Record* record, uint64_t seed) {
   if (refused_ > 0) Fatal("fork: the kernel refused to separate the child's memory");
   // Nobody sleeps on the locks here, but their words may say so: the wake-ups are for nobody.
   UnlockHeaps();
-  global_.barrier().AfterForkInChild();
+  global_.barrier().AfterForkInChild(record);
   global_.compactor().Seed(seed);
   if (mine != nullptr) mine->Reseed(seed + 1);
   registry_.ReclaimAfterFork(mine);

@@ -24,9 +24,9 @@ class ForkHandler {
 
   void Prepare();
   void Parent();
-  // `mine`: the heap of the forking thread, null if it has none. `seed`: so that parent and child
-  // do not place alike.
-  void Child(ThreadLocalHeap* mine, uint64_t seed);
+  // `mine` and `record`: heap and published buffers of the forking thread, null if it has none.
+  // `seed`: so that parent and child do not place alike.
+  void Child(ThreadLocalHeap* mine, SyscallBuffers::Record* record, uint64_t seed);
 
  private:
   void LockHeaps();

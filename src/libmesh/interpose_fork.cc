@@ -1,9 +1,9 @@
-// Ways to make a process or a thread that run no atfork handlers, or that runtime wants to know of.
+// Ways to make a process that run no atfork handlers, or that shares the memory without being a
+// thread.
 //
 // fork() itself is not here: it runs the handlers that runtime registered. vfork, posix_spawn and
 // clone with CLONE_VM share the heap with the parent, which is safe: nothing is copied.
 // Room: libmesh. Thread rule: any thread; _Fork also inside signal handlers.
-#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -70,11 +70,4 @@ MESH_EXPORT int clone(int (*function)(void*), void* stack, int flags, void* argu
                               static_cast<void*>(&start), parent_tid, tls, child_tid);
   mesh::AfterForkParent();
   return child;
-}
-
-MESH_EXPORT int pthread_create(pthread_t* thread, const pthread_attr_t* attributes,
-                               void* (*function)(void*), void* argument) noexcept {
-  mesh::AddressSpaceShared();
-  using Create = int(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
-  return CallReal<Create>(RealId::pthread_create, thread, attributes, function, argument);
 }

@@ -1,4 +1,4 @@
-// libc's syscall(), for the numbers that syscall_entry.S sends here.
+// libc's syscall(), for all numbers but those that syscall_entry.S keeps.
 //
 //   futex    a word in the arena gets FUTEX_PRIVATE_FLAG. Without it the kernel keys the futex by
 //            the memory behind the address, which a mesh changes: a sleeper would never be woken.
@@ -7,6 +7,9 @@
 //   clone, clone3
 //   close, close_range, dup2, dup3
 //            as in interpose_descriptors.cc.
+//   io_uring_setup, io_setup
+//            from then on the kernel stores behind all threads' backs.
+//   all      what they lend to the kernel is published (syscall_stores.h).
 //
 // Room: libmesh. Thread rule: any thread, and inside signal handlers.
 #include <linux/close_range.h>
@@ -20,6 +23,8 @@
 
 #include "src/libmesh/fork_flags.h"
 #include "src/libmesh/futex_rule.h"
+#include "src/libmesh/loan.h"
+#include "src/libmesh/syscall_stores.h"
 #include "src/os/raw_syscall.h"
 #include "src/runtime/heap.h"
 #include "src/runtime/hooks.h"
@@ -38,13 +43,18 @@ long MeshSyscallFailed(long answer);
 namespace mesh {
 namespace {
 
-struct Arguments {
-  long a, b, c, d, e, f;
-};
+using Arguments = SyscallArguments;
 
 long EnterKernel(long number, const Arguments& args) {
   long answer = os::RawSyscall(number, args.a, args.b, args.c, args.d, args.e, args.f);
   return os::IsRawError(answer) ? MeshSyscallFailed(answer) : answer;
+}
+
+long Publish(long number, const Arguments& args) {
+  Loan loan;
+  LendForSyscall(number, args, loan);
+  loan.Lend();
+  return EnterKernel(number, args);
 }
 
 // A fork whose child goes on in this frame, on its copy of this stack.
@@ -117,9 +127,20 @@ long MeshInterposedSyscall(long number, ...) {
     case SYS_fork:
 #endif
       return mesh::Fork(number, args);
-    default:
+    case SYS_close:
+    case SYS_close_range:
+#ifdef SYS_dup2
+    case SYS_dup2:
+#endif
+    case SYS_dup3:
       mesh::WillClose(number, args);
       break;
+    case SYS_io_uring_setup:
+    case SYS_io_setup:
+      mesh::AddressSpaceShared();
+      break;
+    default:
+      break;
   }
-  return mesh::EnterKernel(number, args);
+  return mesh::IsPublishing() ? mesh::Publish(number, args) : mesh::EnterKernel(number, args);
 }

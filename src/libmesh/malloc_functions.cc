@@ -7,11 +7,18 @@
 #include <cstring>
 
 #include "src/libmesh/export.h"
+#include "src/libmesh/file_buffer.h"
 #include "src/libmesh/process_heap.h"
+#include "src/sizeclass/size_class.h"
 
 using mesh::ProcessMalloc;
 
-MESH_EXPORT void* malloc(size_t size) noexcept { return ProcessMalloc::Malloc(size); }
+MESH_EXPORT void* malloc(size_t size) noexcept {
+  if (mesh::IsFileBuffer(size, __builtin_return_address(0))) {
+    return ProcessMalloc::Memalign(mesh::kPinnedAlignment, size);
+  }
+  return ProcessMalloc::Malloc(size);
+}
 
 MESH_EXPORT void free(void* object) noexcept { ProcessMalloc::Free(object); }
 

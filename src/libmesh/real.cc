@@ -35,8 +35,4 @@ void FindAllReal() {
   for (size_t i = 0; i < kRealCount; i++) FindReal(static_cast<RealId>(i));
 }
 
-namespace {
-__attribute__((constructor(101))) void AtLoad() { FindAllReal(); }
-}  // namespace
-
 }  // namespace mesh

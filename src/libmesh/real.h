@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
+#include <type_traits>
 
 namespace mesh {
 
@@ -27,16 +28,36 @@ void* FindReal(RealId id);
 // Looks all of them up.
 void FindAllReal();
 
-// Calls the real function as `Function`; without one it fails with ENOSYS.
-template <typename Function, typename... Args>
-auto CallReal(RealId id, Args... args) {
-  using Result = decltype(static_cast<Function*>(nullptr)(args...));
-  auto* real = reinterpret_cast<Function*>(FindReal(id));
-  if (__builtin_expect(real == nullptr, 0)) {
+// Stands in for a function that this libc does not have.
+template <typename Function>
+struct NoSuchFunction;
+template <typename Result, bool kNoexcept, typename... Args>
+struct NoSuchFunction<Result(Args...) noexcept(kNoexcept)> {
+  static Result Call(Args...) noexcept {
+    errno = ENOSYS;
+    if constexpr (std::is_pointer_v<Result>) return nullptr;
+    if constexpr (std::is_arithmetic_v<Result>) return static_cast<Result>(-1);
+  }
+};
+template <typename Result, bool kNoexcept, typename... Args>
+struct NoSuchFunction<Result(Args..., ...) noexcept(kNoexcept)> {
+  static Result Call(Args..., ...) noexcept {
     errno = ENOSYS;
     return static_cast<Result>(-1);
   }
-  return real(args...);
+};
+
+// The real function. Without one, what is returned fails with ENOSYS.
+template <typename Function>
+Function* RealFunction(RealId id) {
+  auto* real = reinterpret_cast<Function*>(FindReal(id));
+  return __builtin_expect(real != nullptr, 1) ? real : NoSuchFunction<Function>::Call;
+}
+
+// Calls it.
+template <typename Function, typename... Args>
+auto CallReal(RealId id, Args... args) {
+  return RealFunction<Function>(id)(args...);
 }
 
 }  // namespace mesh

@@ -1,8 +1,9 @@
-// syscall() of libc, with the same contract: the numbers that concern the heap go to
-// MeshInterposedSyscall() (interpose_syscall.cc), all others straight into the kernel.
+// syscall() of libc, with the same contract: all numbers go to MeshInterposedSyscall()
+// (interpose_syscall.cc), but for those that return, or end, on another stack than they came on.
 //
-// Assembler, because the straight way may not have a frame: a child of clone with a stack of its
-// own returns from the system call on that stack. Nor may it write to the caller's argument area,
+// Assembler, because their way may not have a frame: a child of clone with a stack of its own
+// returns from the system call on that stack, and a child of vfork spoils its parent's. Nor may it
+// write to the caller's argument area,
 // which a compiler may do for a tail call: a caller that passed fewer arguments has locals there.
 // Room: libmesh. Thread rule: any thread, and inside signal handlers.
 #include <asm/unistd.h>
@@ -18,22 +19,14 @@
 #if defined(__x86_64__)
 syscall:
         .cfi_startproc
-        cmpq $__NR_futex, %rdi
-        je .Linterposed
-        cmpq $__NR_close, %rdi
-        je .Linterposed
-        cmpq $__NR_dup2, %rdi
-        je .Linterposed
-        cmpq $__NR_dup3, %rdi
-        je .Linterposed
-        cmpq $__NR_close_range, %rdi
-        je .Linterposed
-        cmpq $__NR_fork, %rdi
-        je .Linterposed
         cmpq $__NR_clone, %rdi
         je .Lclone
         cmpq $__NR_clone3, %rdi
         je .Lclone
+        cmpq $__NR_vfork, %rdi
+        je .Lkernel
+        cmpq $__NR_rt_sigreturn, %rdi
+        jne .Linterposed
 .Lkernel:
         movq %rdi, %rax
         movq %rsi, %rdi
@@ -88,18 +81,12 @@ syscall:
 #elif defined(__aarch64__)
 syscall:
         .cfi_startproc
-        cmp x0, #__NR_futex
-        b.eq .Linterposed
-        cmp x0, #__NR_close
-        b.eq .Linterposed
-        cmp x0, #__NR_dup3
-        b.eq .Linterposed
-        cmp x0, #__NR_close_range
-        b.eq .Linterposed
         cmp x0, #__NR_clone
         b.eq .Lclone
         cmp x0, #__NR_clone3
         b.eq .Lclone
+        cmp x0, #__NR_rt_sigreturn
+        b.ne .Linterposed
 .Lkernel:
         mov x8, x0
         mov x0, x1

@@ -48,6 +48,15 @@ bool WriteBarrier::HasUserfault(os::UserfaultMode mode) {
   return true;
 }
 
+// Whether what the kernel stores into can be told and left alone.
+bool WriteBarrier::CanExclude() {
+  if (IsShared() || !buffers_.enabled()) return false;
+  // Publishing costs a fence until then.
+  if (!asked_for_membarrier_) static_cast<void>(buffers_.UseMembarrier());
+  asked_for_membarrier_ = true;
+  return true;
+}
+
 bool WriteBarrier::CanUse(BarrierTier tier) {
   switch (tier) {
     case BarrierTier::kSingleThread:
@@ -55,9 +64,9 @@ bool WriteBarrier::CanUse(BarrierTier tier) {
     case BarrierTier::kUserfault:
       return HasUserfault(os::UserfaultMode::kFull);
     case BarrierTier::kUserfaultUserOnly:
-      return !IsShared() && buffers_.enabled() && HasUserfault(os::UserfaultMode::kUserOnly);
+      return CanExclude() && HasUserfault(os::UserfaultMode::kUserOnly);
     case BarrierTier::kSegv:
-      return !IsShared() && buffers_.enabled() && handler_.Install().ok();
+      return CanExclude() && handler_.Install().ok();
     case BarrierTier::kAuto:
     case BarrierTier::kNone:
       break;
@@ -153,7 +162,9 @@ bool WriteBarrier::ExcludePublished() {
     if (buffers_.Overlaps(ranges_[i])) states_[i] = State::kExcluded;
     any_left |= states_[i] == State::kPlain;
   }
-  if (any_left && (tier_ != BarrierTier::kSegv || handler_.BeginPass())) return true;
+  // Who began to share memory after Choose() had looked either sees that it is closed, and waits,
+  // or is seen here.
+  if (any_left && !IsShared() && (tier_ != BarrierTier::kSegv || handler_.BeginPass())) return true;
   buffers_.Open();
   return false;
 }
@@ -256,6 +267,7 @@ void WriteBarrier::RestoreSignals() {
 void WriteBarrier::AfterForkInChild(SyscallBuffers::Record* own) {
   MESH_DCHECK(!active_);
   buffers_.AfterForkInChild(own);
+  handler_.AfterForkInChild();
   uffd_.Close();
   process_ = os::ProcessId();
   tier_ = BarrierTier::kNone;

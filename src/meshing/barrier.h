@@ -149,6 +149,7 @@ class WriteBarrier {
   }
   bool IsAlone() const;
   bool HasUserfault(os::UserfaultMode mode);
+  bool CanExclude();
   bool CanUse(BarrierTier tier);
   BarrierTier Choose();
 
@@ -175,6 +176,7 @@ class WriteBarrier {
   BarrierTier tier_ = BarrierTier::kNone;
   std::atomic<bool> shared_{false};
   bool refused_modes_[2] = {};  // by UserfaultMode: the kernel said no, do not ask at every pass
+  bool asked_for_membarrier_ = false;
   int process_ = 0;
   uint32_t epoch_ = 0;
 

@@ -175,6 +175,48 @@ void SyscallBuffers::Withdraw(Record* record, uint32_t token) {
   }
 }
 
+bool SyscallBuffers::IsStanding(Range range) const {
+  for (uint32_t i = 0; i < kMaxStanding; i++) {
+    // order: acquire; pairs with the release in LendStanding(): the address.
+    const size_t length = standing_length_[i].load(std::memory_order_acquire);
+    const Range lent = {standing_address_[i].load(std::memory_order_relaxed), length};
+    if (lent.Intersects(range.address, range.end())) return true;
+  }
+  return false;
+}
+
+bool SyscallBuffers::LendStanding(Range range) {
+  for (uint32_t i = 0; i < kMaxStanding; i++) {
+    uintptr_t none = 0;
+    // order: acquire; pairs with the release in EndStanding(): the length is 0.
+    if (!standing_address_[i].compare_exchange_strong(
+            none, range.address, std::memory_order_acquire, std::memory_order_relaxed)) {
+      continue;
+    }
+    // order: relaxed; a hint for the thread that will end it.
+    standing_count_.fetch_add(1, std::memory_order_relaxed);
+    // order: release; see IsStanding().
+    standing_length_[i].store(range.length, std::memory_order_release);
+    // A pass that has not seen it ends before this comes back; all later ones see it.
+    Withdraw(nullptr, Publish(nullptr, {&range, 1}));
+    return true;
+  }
+  return false;
+}
+
+void SyscallBuffers::EndStanding(uintptr_t address) {
+  if (address == 0 || standing_count_.load(std::memory_order_relaxed) == 0) return;
+  for (uint32_t i = 0; i < kMaxStanding; i++) {
+    // order: relaxed; only who has lent it ends it.
+    if (standing_address_[i].load(std::memory_order_relaxed) != address) continue;
+    // order: release; as Record::set_count(), and see LendStanding().
+    standing_length_[i].store(0, std::memory_order_release);
+    standing_address_[i].store(0, std::memory_order_release);
+    standing_count_.fetch_sub(1, std::memory_order_relaxed);
+    return;
+  }
+}
+
 bool SyscallBuffers::Close(uintptr_t low, uintptr_t high) {
   // order: release; pairs with the acquire fence in MustWait(). Who reads a bound of this closing
   // also sees that the one before has ended.
@@ -195,7 +237,7 @@ bool SyscallBuffers::Close(uintptr_t low, uintptr_t high) {
 
 bool SyscallBuffers::Overlaps(Range range) const {
   // order: acquire; as Record::count().
-  if (unrecorded_.load(std::memory_order_acquire) != 0) return true;
+  if (unrecorded_.load(std::memory_order_acquire) != 0 || IsStanding(range)) return true;
   // order: acquire; pairs with the release in AddChunk().
   for (Chunk* chunk = chunks_.load(std::memory_order_acquire); chunk != nullptr;
        chunk = chunk->next) {

@@ -33,6 +33,8 @@ namespace mesh {
 
 class SyscallBuffers {
  public:
+  // Standing loans of the process.
+  static constexpr uint32_t kMaxStanding = 64;
   // Buffers of one thread at a time; more (a longer iovec, handlers within handlers) count as all
   // memory.
   static constexpr uint32_t kMaxBuffers = 8;
@@ -72,6 +74,13 @@ class SyscallBuffers {
   uint32_t Publish(Record* record, std::span<const Range> buffers);
   void Withdraw(Record* record, uint32_t token);
 
+  // Lends a range until EndStanding(): memory that the kernel stores into between calls. Waits
+  // while it is being meshed. Returns false when the table of these is full. A fork's child keeps
+  // them.
+  bool LendStanding(Range range);
+  // Ends it, if one was lent that begins at `address`.
+  void EndStanding(uintptr_t address);
+
   // Mesher, one at a time: from here on no thread lends memory within [low, high) to the kernel
   // that Overlaps() does not know. Returns false, and nothing is closed, when membarrier fails.
   bool Close(uintptr_t low, uintptr_t high);
@@ -90,6 +99,7 @@ class SyscallBuffers {
   struct Chunk;
 
   static bool Intersects(std::span<const Range> buffers, uintptr_t low, uintptr_t high);
+  bool IsStanding(Range range) const;
   bool MustWait(std::span<const Range> buffers, uint32_t closed) const;
   Record* TakeFree();
   bool AddChunk();
@@ -98,6 +108,9 @@ class SyscallBuffers {
   std::atomic<uint32_t> closed_{0};  // odd: closed; the bounds below hold while it stays the same
   std::atomic<uintptr_t> low_{0};
   std::atomic<uintptr_t> high_{0};
+  std::atomic<uint32_t> standing_count_{0};
+  std::atomic<uintptr_t> standing_address_[kMaxStanding] = {};  // 0: free
+  std::atomic<size_t> standing_length_[kMaxStanding] = {};      // 0: not there yet, or no more
   std::atomic<uint32_t> unrecorded_{0};  // calls in progress of threads without a record
   std::atomic<bool> enabled_{false};
   bool is_front_publishing_ = false;

@@ -3,6 +3,8 @@
 
 #include <ucontext.h>
 
+#include <cerrno>
+
 #include "src/base/check.h"
 #include "src/base/futex.h"
 #include "src/os/process.h"
@@ -21,6 +23,23 @@ thread_local uint32_t tried_after_pass = 0;
 // Flags that decide where and how the program's handler runs. [S2]
 constexpr uint64_t kProgramFlags =
     static_cast<uint64_t>(SA_ONSTACK) | static_cast<uint64_t>(SA_RESTART);
+
+// libc's form of a disposition and the kernel's.
+os::SignalAction ToKernel(const struct sigaction& action) {
+  os::SignalAction result;
+  result.handler = reinterpret_cast<void*>(action.sa_handler);
+  result.flags = static_cast<unsigned>(action.sa_flags);
+  __builtin_memcpy(&result.mask, &action.sa_mask, sizeof(result.mask));
+  return os::WithRestorer(result);
+}
+struct sigaction ToLibc(const os::SignalAction& action) {
+  struct sigaction result = {};
+  result.sa_handler = reinterpret_cast<void (*)(int)>(action.handler);
+  result.sa_flags = static_cast<int>(action.flags);
+  result.sa_restorer = reinterpret_cast<void (*)()>(action.restorer);
+  __builtin_memcpy(&result.sa_mask, &action.mask, sizeof(action.mask));
+  return result;
+}
 
 bool IsFunction(const os::SignalAction& action) {
   return action.handler != reinterpret_cast<void*>(SIG_DFL) &&
@@ -58,6 +77,7 @@ os::Status SegvHandler::Install() {
     // order: release; pairs with the acquire in OnSignal().
     the_handler.store(this, std::memory_order_release);
     done = SetKernelAction();
+    if (done.ok()) UnmaskLocked();
   }
   // order: relaxed; see is_installed().
   if (done.ok()) installed_.store(true, std::memory_order_relaxed);
@@ -73,6 +93,7 @@ void SegvHandler::Uninstall() {
       current.value.handler == reinterpret_cast<void*>(&OnSignal)) {
     static_cast<void>(os::SetSignalAction(SIGSEGV, program_).ok());
   }
+  if (is_installed()) RestoreMasksLocked();
   // order: relaxed; see is_installed().
   installed_.store(false, std::memory_order_relaxed);
   UnlockProgram();
@@ -82,6 +103,12 @@ os::Result<os::SignalAction> SegvHandler::Exchange(const os::SignalAction* wante
   os::BlockAllSignals guard;
   if (!guard.status().ok()) return {{}, guard.status().error};
   LockProgram();
+  os::Result<os::SignalAction> before = ExchangeLocked(wanted);
+  UnlockProgram();
+  return before;
+}
+
+os::Result<os::SignalAction> SegvHandler::ExchangeLocked(const os::SignalAction* wanted) {
   os::Result<os::SignalAction> before = {program_, 0};
   if (!is_installed()) {
     before = os::GetSignalAction(SIGSEGV);
@@ -92,8 +119,82 @@ os::Result<os::SignalAction> SegvHandler::Exchange(const os::SignalAction* wante
     before.error = SetKernelAction().error;
     if (!before.ok()) program_ = before.value;
   }
-  UnlockProgram();
   return before;
+}
+
+// A handler that runs with SIGSEGV blocked dies of a protected page: the masks that have it lose
+// it.
+void SegvHandler::UnmaskLocked() {
+  for (int number = 1; number < NSIG; number++) {
+    os::Result<os::SignalAction> action = os::GetSignalAction(number);
+    if (number == SIGSEGV || !action.ok() || !IsFunction(action.value)) continue;
+    if ((action.value.mask & os::MaskOf(SIGSEGV)) == 0) continue;
+    action.value.mask &= ~os::MaskOf(SIGSEGV);
+    if (os::SetSignalAction(number, action.value).ok()) masking_ |= os::MaskOf(number);
+  }
+}
+
+void SegvHandler::RestoreMasksLocked() {
+  for (int number = 1; number < NSIG; number++) {
+    if ((masking_ & os::MaskOf(number)) == 0) continue;
+    os::Result<os::SignalAction> action = os::GetSignalAction(number);
+    action.value.mask |= os::MaskOf(SIGSEGV);
+    if (action.ok()) static_cast<void>(os::SetSignalAction(number, action.value).ok());
+  }
+  masking_ = 0;
+}
+
+// Everything is done on copies: while the signals are blocked, the program's own structures may be
+// in a page that is protected.
+int SegvHandler::Sigaction(SigactionFunction* libcs, int signal_number,
+                           const struct sigaction* wanted, struct sigaction* before) {
+  struct sigaction given = {};
+  struct sigaction found = {};
+  if (wanted != nullptr) given = *wanted;
+  const struct sigaction* change = wanted != nullptr ? &given : nullptr;
+  int result = 0;
+  {
+    os::BlockAllSignals guard;
+    if (!guard.status().ok()) return libcs(signal_number, wanted, before);
+    LockProgram();
+    if (signal_number == SIGSEGV && is_installed()) {
+      os::SignalAction action = ToKernel(given);
+      os::Result<os::SignalAction> was = ExchangeLocked(change != nullptr ? &action : nullptr);
+      found = ToLibc(was.value);
+      if (!was.ok()) {
+        errno = was.error;
+        result = -1;
+      }
+    } else {
+      result = ExchangeOtherLocked(libcs, signal_number, change, &found);
+    }
+    UnlockProgram();
+  }
+  if (result == 0 && before != nullptr) *before = found;
+  return result;
+}
+
+int SegvHandler::ExchangeOtherLocked(SigactionFunction* libcs, int signal_number,
+                                     const struct sigaction* wanted, struct sigaction* before) {
+  struct sigaction changed;
+  bool masks = false;
+  if (wanted != nullptr && is_installed()) {
+    changed = *wanted;
+    masks = sigismember(&changed.sa_mask, SIGSEGV) == 1;
+    sigdelset(&changed.sa_mask, SIGSEGV);
+    wanted = &changed;
+  }
+  const int result = libcs(signal_number, wanted, before);
+  if (result != 0) return result;
+  const os::SignalMask bit = os::MaskOf(signal_number);
+  if ((masking_ & bit) != 0) sigaddset(&before->sa_mask, SIGSEGV);
+  if (wanted != nullptr) masking_ = masks ? masking_ | bit : masking_ & ~bit;
+  return 0;
+}
+
+void SegvHandler::AfterForkInChild() {
+  // order: relaxed; the child has one thread.
+  program_lock_.store(0, std::memory_order_relaxed);
 }
 
 bool SegvHandler::BeginPass() {

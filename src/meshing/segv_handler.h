@@ -9,7 +9,7 @@
 //
 // A thread that blocks SIGSEGV dies of a fault, whatever handler there is. Hence BeginPass()
 // refuses while a thread does, and what the program sees of us is nothing if the front's interposed
-//  - sigaction and signal use Exchange() for SIGSEGV, and drop SIGSEGV from other signals' sa_mask;
+//  - sigaction and signal go through Sigaction();
 //  - sigprocmask and pthread_sigmask call AwaitNoPass() after they have blocked SIGSEGV.
 // Room: meshing. Thread rule: Install, BeginPass and EndPass under the mesh lock; Exchange by any
 // thread. One object in a process, since a signal has no argument. Allocates nothing.
@@ -17,6 +17,7 @@
 // [S1] While pass_ is odd, pages may be protected; no fault with SEGV_ACCERR reaches the program.
 // [S2] While installed, the kernel's flags are the program's own (alternate stack, restart), so
 //      that the program's handler runs where the kernel would have run it.
+// [S3] While installed, no mask that Sigaction() knows of has the kernel hold SIGSEGV back.
 #pragma once
 
 #include <signal.h>
@@ -55,6 +56,15 @@ class SegvHandler {
   // null. Blocks all signals meanwhile, so that it may be called from a handler.
   os::Result<os::SignalAction> Exchange(const os::SignalAction* wanted);
 
+  // libc's sigaction().
+  using SigactionFunction = int(int, const struct sigaction*, struct sigaction*);
+  // The program's sigaction() for any signal: as `libcs` would do it if we were not there. [S3]
+  int Sigaction(SigactionFunction* libcs, int signal_number, const struct sigaction* wanted,
+                struct sigaction* before);
+
+  // In a fork's child: what another thread was about to do is forgotten.
+  void AfterForkInChild();
+
   bool is_installed() const {
     // order: relaxed; a hint for the interposed sigaction, which asks Exchange() anyway.
     return installed_.load(std::memory_order_relaxed);
@@ -64,6 +74,11 @@ class SegvHandler {
   static void OnSignal(int signal_number, siginfo_t* info, void* context);
 
   os::Status SetKernelAction() const;
+  os::Result<os::SignalAction> ExchangeLocked(const os::SignalAction* wanted);
+  int ExchangeOtherLocked(SigactionFunction* libcs, int signal_number,
+                          const struct sigaction* wanted, struct sigaction* before);
+  void UnmaskLocked();
+  void RestoreMasksLocked();
   bool ShouldTryAgain(const siginfo_t& info);
   void Forward(int signal_number, siginfo_t* info, void* context);
   void EnterHandlerMask(os::SignalMask mask);
@@ -77,6 +92,8 @@ class SegvHandler {
   // Not a Mutex: handlers take it (with all signals blocked), on top of whatever lock is held.
   std::atomic<uint32_t> program_lock_{0};
   os::SignalAction program_;  // what the program believes to have set; under program_lock_
+  // Signals whose sa_mask has SIGSEGV in it for the program, not for the kernel; likewise.
+  os::SignalMask masking_ = 0;
 };
 
 }  // namespace mesh

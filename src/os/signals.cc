@@ -82,6 +82,14 @@ Result<SignalAction> GetSignalAction(int signal_number) {
   return {action, asked.error};
 }
 
+SignalAction WithRestorer(SignalAction action) {
+#if defined(__x86_64__)
+  action.flags |= SA_RESTORER;
+  action.restorer = reinterpret_cast<void*>(&mesh_signal_return);
+#endif
+  return action;
+}
+
 Status SetSignalAction(int signal_number, const SignalAction& action) {
   return GatedStatus(Call::kSignalAction, SYS_rt_sigaction, signal_number, &action, nullptr,
                      sizeof(SignalMask));
@@ -93,11 +101,7 @@ Status SetSignalHandler(int signal_number, void (*handler)(int, siginfo_t*, void
   action.handler = reinterpret_cast<void*>(handler);
   action.flags = static_cast<uint64_t>(static_cast<unsigned>(flags)) | SA_SIGINFO;
   action.mask = mask;
-#if defined(__x86_64__)
-  action.flags |= SA_RESTORER;
-  action.restorer = reinterpret_cast<void*>(&mesh_signal_return);
-#endif
-  return SetSignalAction(signal_number, action);
+  return SetSignalAction(signal_number, WithRestorer(action));
 }
 
 Status RaiseInThread(int signal_number) {

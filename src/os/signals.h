@@ -79,7 +79,10 @@ struct SignalAction {
 // Reads the disposition of a signal.
 Result<SignalAction> GetSignalAction(int signal_number);
 
-// Sets it. On x86-64 a handler needs SA_RESTORER and a restorer: SetSignalHandler has one.
+// The same with the return path from a handler that x86-64 needs and libc puts in.
+SignalAction WithRestorer(SignalAction action);
+
+// Sets it. On x86-64 a handler needs SA_RESTORER and a restorer: WithRestorer().
 Status SetSignalAction(int signal_number, const SignalAction& action);
 
 // Installs a handler of three arguments with `flags` (SA_SIGINFO is added).

@@ -25,7 +25,8 @@ void AfterForkParent() { Runtime::Get().fork_handler().Parent(); }
 void AfterForkChild() {
   Runtime& runtime = Runtime::Get();
   runtime.NoteProcess();
-  runtime.fork_handler().Child(HasHeap() ? thread_state.heap : nullptr, runtime.NewSeed());
+  runtime.fork_handler().Child(HasHeap() ? thread_state.heap : nullptr, thread_state.record,
+                               runtime.NewSeed());
 }
 
 void DescriptorsClosing(unsigned int first, unsigned int last) {
@@ -36,7 +37,5 @@ void DescriptorsClosing(unsigned int first, unsigned int last) {
   BusyScope busy;
   runtime->global().GiveUpDescriptors(first, last);
 }
-
-void AddressSpaceShared() { Runtime::Get().global().barrier().MarkAddressSpaceShared(); }
 
 }  // namespace mesh

@@ -5,6 +5,13 @@
 // All keep errno; none calls malloc.
 #pragma once
 
+#include <signal.h>
+
+#include <cstdint>
+#include <span>
+
+#include "src/meshing/range.h"
+
 namespace mesh {
 
 // The calling thread is about to sleep in the kernel: a good moment to mesh.
@@ -16,7 +23,8 @@ void BeforeForkRaw();
 void AfterForkParent();
 void AfterForkChild();
 
-// From now on somebody else may store to this memory: a thread is about to be made.
+// From now on something stores to this memory that is no thread of this process, or that no call of
+// ours can see: a clone(CLONE_VM) child, an io_uring instance. Threads are not meant.
 void AddressSpaceShared();
 
 // The program is about to close (or reuse) every descriptor from `first` to `last`. On return no
@@ -25,5 +33,35 @@ void AddressSpaceShared();
 // The caller may be the child of a vfork, which shares the memory but not the descriptors: nothing
 // may change then.
 void DescriptorsClosing(unsigned int first, unsigned int last);
+
+// Memory that the program lends to the kernel, for the write barrier's lower tiers
+// (meshing/published.h). From InterpositionInForce() on, every call that stores through the kernel
+// is published; to be called while the process has one thread.
+void InterpositionInForce();
+
+// Whether calls have to be published. When not, there is nothing to do.
+bool IsPublishing();
+
+// Whether the page at `address` may come to be meshed. Any address.
+bool MayBeMeshed(const void* address);
+
+// What a call has lent. Publish waits while one of the ranges is being meshed.
+struct Publication {
+  void* record = nullptr;
+  uint32_t token = 0;
+};
+Publication PublishBuffers(std::span<const Range> ranges);
+void WithdrawBuffers(const Publication& publication);
+
+// The program's sigaction() and signal() (meshing/segv_handler.h), given libc's own.
+int ProgramSigaction(int (*libcs)(int, const struct sigaction*, struct sigaction*),
+                     int signal_number, const struct sigaction* wanted, struct sigaction* before);
+// The calling thread has blocked SIGSEGV. Returns when it may store to memory.
+void SegvBlocked();
+
+// Lends until it is ended: memory that the kernel stores into between calls. What cannot be meshed
+// is not looked at.
+void LendStanding(Range range);
+void EndStanding(const void* address);
 
 }  // namespace mesh

@@ -13,7 +13,7 @@
 namespace mesh {
 
 constinit ThreadLocalHeap no_heap;
-__thread ThreadState thread_state = {&no_heap, false, false};
+__thread ThreadState thread_state = {&no_heap, false, false, nullptr};
 
 constinit std::atomic<bool> Runtime::ready_{false};
 alignas(64) constinit unsigned char Runtime::storage_[sizeof(Runtime)] = {};
@@ -72,7 +72,8 @@ void ForkParent() { Runtime::Get().fork_handler().Parent(); }
 void ForkChild() {
   Runtime& runtime = Runtime::Get();
   runtime.NoteProcess();
-  runtime.fork_handler().Child(HasHeap() ? thread_state.heap : nullptr, runtime.NewSeed());
+  runtime.fork_handler().Child(HasHeap() ? thread_state.heap : nullptr, thread_state.record,
+                               runtime.NewSeed());
 }
 
 }  // namespace
@@ -133,6 +134,8 @@ void Runtime::ThreadExit(void* heap) {
   thread_state.heap = &no_heap;
   thread_state.has_exited = true;
   BusyScope busy;
+  Get().global_.barrier().buffers().Release(thread_state.record);
+  thread_state.record = nullptr;
   Get().registry_.Retire(static_cast<ThreadLocalHeap*>(heap));
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "src/local/thread_local_heap.h"
+#include "src/meshing/published.h"
 
 namespace mesh {
 
@@ -18,6 +19,8 @@ struct ThreadState {
   bool has_exited;
   // The thread is inside a slow path: hooks called from a signal handler keep out.
   bool is_busy;
+  // Where the thread publishes what it lends to the kernel; null until it does.
+  SyscallBuffers::Record* record;
 };
 
 extern __thread ThreadState thread_state;

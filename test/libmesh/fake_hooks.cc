@@ -1,6 +1,8 @@
 // See fake_hooks.h.
 #include "test/libmesh/fake_hooks.h"
 
+#include <cstdint>
+
 #include "src/runtime/heap.h"
 #include "src/runtime/hooks.h"
 
@@ -35,5 +37,38 @@ void AddressSpaceShared() { Note("shared"); }
 void DescriptorsClosing(unsigned int first, unsigned int last) {
   Note("close:" + std::to_string(first) + "-" + std::to_string(last));
 }
+
+bool is_publishing = false;
+
+void InterpositionInForce() {}
+bool IsPublishing() { return is_publishing; }
+bool MayBeMeshed(const void* address) { return Owns(address); }
+
+Publication PublishBuffers(std::span<const Range> ranges) {
+  std::string call = "lend";
+  for (const Range& range : ranges) {
+    const bool is_all = range.address == 0 && range.length == SIZE_MAX;
+    call += is_all ? ":all" : ":" + std::to_string(range.length);
+  }
+  Note(call);
+  return {};
+}
+void WithdrawBuffers(const Publication&) { Note("back"); }
+
+void LendStanding(Range range) {
+  if (MayBeMeshed(reinterpret_cast<void*>(range.address))) {
+    Note("keep:" + std::to_string(range.length));
+  }
+}
+void EndStanding(const void* address) {
+  if (MayBeMeshed(address)) Note("end");
+}
+
+int ProgramSigaction(int (*libcs)(int, const struct sigaction*, struct sigaction*),
+                     int signal_number, const struct sigaction* wanted, struct sigaction* before) {
+  Note("action:" + std::to_string(signal_number));
+  return libcs(signal_number, wanted, before);
+}
+void SegvBlocked() { Note("blocked"); }
 
 }  // namespace mesh

@@ -6,10 +6,14 @@
 namespace mesh {
 
 // What the hooks were called with since the last ClearHooks(), in order, one word each:
-// "block", "fork", "parent", "child", "shared", "close:3-3".
+// "block", "fork", "parent", "child", "shared", "close:3-3"; "lend:8:all" with a length for each
+// piece, "back", "keep:100", "end", "action:11", "blocked".
 extern std::string hook_calls;
 
-// The one address range that Owns() calls ours.
+// What IsPublishing() says; false at first.
+extern bool is_publishing;
+
+// The one address range that Owns() and MayBeMeshed() call ours.
 void SetArena(const void* begin, const void* end);
 
 inline void ClearHooks() { hook_calls.clear(); }
