@@ -85,7 +85,7 @@ void MiniHeap::CheckInvariants() {
     MESH_CHECK(member->leader_ == id_ && member->size_class_ == size_class_);
     MESH_CHECK(member->units_ == units_);
     MESH_CHECK(member->is_backed() == is_backed() && member->backing_ == backing_);  // [MH5]
-    MESH_CHECK(member == this || member->place_ == SpanPlace::kNowhere);     // [MH4]
+    MESH_CHECK(member == this || member->place_ == SpanPlace::kNowhere);             // [MH4]
   });
   MESH_CHECK(count == in_use_ && count <= slots());  // [MH3]
   MESH_CHECK(is_alone() || is_backed());
