@@ -41,6 +41,8 @@ class Target:
     srcs: frozenset[str]
     hdrs: frozenset[str]
     deps: frozenset[str]
+    # Linked whole: it may be wanted for what it defines, such as calls instead of libc's.
+    alwayslink: bool = False
 
     @property
     def files(self) -> frozenset[str]:
@@ -96,6 +98,7 @@ def parse_targets(xml: str) -> list[Target]:
             paths(r, "srcs"),
             paths(r, "hdrs") | paths(r, "textual_hdrs"),
             labels(r, "deps"),
+            r.find("boolean[@name='alwayslink'][@value='true']") is not None,
         )
         for r in root.iter("rule")
     ]
@@ -147,7 +150,9 @@ def _providers(targets: list[Target]) -> dict[str, set[str]]:
     return by_header
 
 
-def _check_target(tree: SourceTree, target: Target, by_header: dict[str, set[str]]) -> list[str]:
+def _check_target(
+    tree: SourceTree, target: Target, by_header: dict[str, set[str]], to_include: set[str]
+) -> list[str]:
     findings = []
     used: set[str] = set()
     has_heap_layers = any(d.endswith(_HEAP_LAYERS_LABEL) for d in target.deps)
@@ -162,9 +167,8 @@ def _check_target(tree: SourceTree, target: Target, by_header: dict[str, set[str
             if include.name not in target.files and not offered & target.deps:
                 wanted = " or ".join(sorted(offered)) or "a target with this header"
                 findings.append(include.finding(f"{target.label} lacks {wanted} in deps"))
-    with_headers = set().union(*by_header.values()) if by_header else set()
     # A target without sources of its own only puts libraries together.
-    for label in sorted(target.deps & with_headers - used) if target.srcs else []:
+    for label in sorted(target.deps & to_include - used) if target.srcs else []:
         if label.startswith("//src/"):
             findings.append(f"{target.label}: includes nothing of {label}, which deps names")
     return findings
@@ -173,7 +177,8 @@ def _check_target(tree: SourceTree, target: Target, by_header: dict[str, set[str
 def check_declared(tree: SourceTree, targets: list[Target]) -> list[str]:
     """Includes and `deps` agree, and every C++ file of src belongs to a target."""
     by_header = _providers(targets)
-    findings = [f for t in targets for f in _check_target(tree, t, by_header)]
+    to_include = {t.label for t in targets if t.hdrs and not t.alwayslink}
+    findings = [f for t in targets for f in _check_target(tree, t, by_header, to_include)]
     known = {f for t in targets for f in t.files}
     for path in tree.select(under=("src/",), suffixes=CPP_SUFFIXES):
         if path not in known:

@@ -14,7 +14,7 @@ _FILES = {
     "src/arena/arena.cc": '#include "src/os/map.h"\n#include "heaplayers/a.h"\n',
     "third_party/heap-layers/include/heaplayers/a.h": '#include "heaplayers/b.h"\n',
 }
-# Label, srcs, hdrs, deps.
+# Label, srcs, hdrs, deps; a label that ends in "_whole" is linked whole.
 _Rule = tuple[str, list[str], list[str], list[str]]
 
 _BASE: _Rule = ("//src/base:base", [], ["//src/base:units.h"], [])
@@ -47,6 +47,7 @@ def _targets(*rules: _Rule) -> list[layers.Target]:
         + attribute("srcs", srcs)
         + attribute("hdrs", hdrs)
         + attribute("deps", deps)
+        + f'<boolean name="alwayslink" value="{str(name.endswith("_whole")).lower()}"/>'
         + "</rule>"
         for name, srcs, hdrs, deps in rules
     )
@@ -88,6 +89,15 @@ def test_an_undeclared_include_is_found(tmp_path: pathlib.Path) -> None:
     tree = _tree(tmp_path, {"src/arena/arena.cc": text})
     assert layers.check_declared(tree, _targets(_BASE, _OS, _ARENA)) == [
         "src/arena/arena.cc:2: //src/arena:arena lacks //src/base:base in deps"
+    ]
+
+
+def test_a_dependency_linked_whole_needs_no_include(tmp_path: pathlib.Path) -> None:
+    whole: _Rule = ("//src/os:calls_whole", [], ["//src/os:map.h"], [])
+    arena = (*_ARENA[:3], [*_ARENA[3], "//src/os:calls_whole"])
+    tree = _tree(tmp_path, {"src/arena/arena.cc": ""})
+    assert layers.check_declared(tree, _targets(_BASE, _OS, whole, arena)) == [
+        "//src/arena:arena: includes nothing of //src/os:os, which deps names"
     ]
 
 
