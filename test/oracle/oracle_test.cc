@@ -137,6 +137,8 @@ TEST_P(Oracle, FourThreadsThatFreeEachOthersObjects) {
   std::thread compactor([&] {
     while (compacts() && !is_over) {
       Runtime::Get().Compact();
+      Statistics while_running;
+      Runtime::Get().Collect(&while_running);
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   });
