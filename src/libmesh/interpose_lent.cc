@@ -5,8 +5,7 @@
 //                         until fclose or pclose
 //   sigaltstack           where signal frames are pushed; until there is another
 //   pthread_mutex_init    words of mutexes that the kernel hands over (priority inheritance,
-//   robust);
-//                         until pthread_mutex_destroy
+//                         robust); until pthread_mutex_destroy
 //   aio_read, lio_listio  reads by threads inside libc; for ever
 //
 // Room: libmesh. Thread rule: any thread; sigaltstack also inside signal handlers.
