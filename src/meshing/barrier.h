@@ -79,8 +79,7 @@ class WriteBarrier {
   // piece, each a mapping of its own. A whole reserved segment may be given at once: committing
   // parts of it keeps the registration. Mapping something over a part of it drops that part's.
   // Returns: false when it was refused (another userfaultfd has a part). Without an open
-  // userfaultfd
-  //          there is nothing to do, and that is true.
+  //          userfaultfd there is nothing to do, and that is true.
   bool Cover(Range range);
 
   // Makes every store into the ranges wait until Finish(). They are whole pages and disjoint; at
