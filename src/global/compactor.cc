@@ -37,11 +37,25 @@ bool Compactor::PrepareLocked() {
     scratch_ = reinterpret_cast<Scratch*>(place.value);
   }
   budget_.Refresh();
+  CoverSegmentsLocked();
+  return true;
+}
+
+// Registers the small segments with the barrier as wholes when something has changed: each call
+// costs as many mappings as there are in the segment.
+void Compactor::CoverSegmentsLocked() {
+  size_t bytes = 0;
+  arena_.ForEachSmallSegment([&](uintptr_t, size_t length) { bytes += length; });
+  uint64_t given = budget_.given();
+  bool same = bytes == covered_bytes_ && barrier_.epoch() == covered_epoch_;
+  if (same && given - covered_given_ < kCoverAfter) return;
   // A segment that the barrier cannot watch as a whole is watched span by span, at more cost.
   arena_.ForEachSmallSegment([&](uintptr_t address, size_t length) {
     static_cast<void>(barrier_.Cover({address, length}));
   });
-  return true;
+  covered_bytes_ = bytes;
+  covered_epoch_ = barrier_.epoch();
+  covered_given_ = given;
 }
 
 bool Compactor::Enter(bool wait) {

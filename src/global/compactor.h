@@ -66,6 +66,10 @@ class Compactor {
   // Spans looked at in one go; more of them wait for the next.
   static constexpr uint32_t kMaxCandidates = 1 << 16;
 
+  // Mappings that have become private again before the segments are registered anew: until then
+  // each stays a mapping of its own.
+  static constexpr uint64_t kCoverAfter = 1024;
+
   struct Scratch {
     MiniHeap* leaders[kMaxCandidates];
     MiniHeap* sorted[kMaxCandidates];  // by group
@@ -80,6 +84,7 @@ class Compactor {
 
   bool Enter(bool wait) TRY_ACQUIRE(true, lock_);
   bool PrepareLocked() REQUIRES(lock_);
+  void CoverSegmentsLocked() REQUIRES(lock_);
   uint32_t CompactClassLocked(SizeClassHeap& heap, uint32_t units, const PassLimits& limits)
       REQUIRES(lock_);
   uint32_t PlanLocked(SlotIndex slots, uint32_t count, uint64_t tests) REQUIRES(lock_);
@@ -96,6 +101,9 @@ class Compactor {
   MappingBudget& budget_;
   Scratch* scratch_ GUARDED_BY(lock_) = nullptr;
   Random random_ GUARDED_BY(lock_);
+  size_t covered_bytes_ GUARDED_BY(lock_) = 0;
+  uint32_t covered_epoch_ GUARDED_BY(lock_) = 0;
+  uint64_t covered_given_ GUARDED_BY(lock_) = 0;
   size_t next_class_ GUARDED_BY(lock_) = 0;
   size_t fold_class_ GUARDED_BY(lock_) = 0;
   SpanId fold_cursor_ GUARDED_BY(lock_) = kNoSpan;

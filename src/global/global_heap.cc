@@ -10,7 +10,11 @@ namespace {
 // Bitmap tests for one size class. Brief: a few milliseconds. Compact(): tens of thousands of spans
 // are tried all against all.
 constexpr uint64_t kBriefTests = uint64_t{1} << 20;
+constexpr uint64_t kThoroughTests = uint64_t{1} << 23;
 constexpr uint64_t kCompactTests = uint64_t{1} << 28;
+
+// Passes of one Compact() at most, while mappings run short.
+constexpr int kMostPasses = 8;
 
 // Spans of one length before a class makes spans of twice that length. A mapping costs about 3.3 us
 // at a fork and a page about 0.1 us (docs/design.md, "fork"): so few that fork(2) takes at most
@@ -120,14 +124,20 @@ size_t GlobalHeap::Compact() {
   limits.every_class = true;
   size_t folded = 0;
   if (backing_.has_private_views()) folded = compactor_.Fold(UINT64_MAX, true);
-  size_t freed = compactor_.Run(limits, true);
+  size_t freed = 0;
+  // The budget is an upper bound, which the next pass replaces by a true count.
+  for (int pass = 0; pass < kMostPasses; pass++) {
+    size_t more = compactor_.Run(limits, true);
+    freed += more;
+    if (more == 0 || !budget_.is_exhausted()) break;
+  }
   return freed + (folded << kPageShift) + Scavenge();
 }
 
-void GlobalHeap::CompactBriefly(uint64_t deadline_ns) {
+void GlobalHeap::CompactBriefly(uint64_t deadline_ns, bool thorough) {
   PassLimits limits;
   limits.deadline_ns = deadline_ns;
-  limits.tests_per_class = kBriefTests;
+  limits.tests_per_class = thorough ? kThoroughTests : kBriefTests;
   compactor_.Run(limits, false);
 }
 

@@ -50,8 +50,9 @@ class GlobalHeap {
   size_t Scavenge();
   // Meshes all that can be meshed, then Scavenge(). Returns bytes.
   size_t Compact();
-  // A pass of limited length, unless another one runs.
-  void CompactBriefly(uint64_t deadline_ns);
+  // A pass of limited length, unless another one runs. `thorough`: the thread has time, so that
+  // more spans are tried against each other.
+  void CompactBriefly(uint64_t deadline_ns, bool thorough);
   // Folds copies of meshed pages back (Compactor::Fold), unless another thread is at work.
   void FoldBriefly(uint64_t deadline_ns);
 

@@ -38,6 +38,12 @@ bool MappingBudget::Take(int64_t count) {
 void MappingBudget::Give(int64_t count) {
   // order: relaxed; a bound, publishes nothing.
   used_.fetch_sub(count, std::memory_order_relaxed);
+  given_.fetch_add(static_cast<uint64_t>(count), std::memory_order_relaxed);
+}
+
+uint64_t MappingBudget::given() const {
+  // order: relaxed; a counter, publishes nothing.
+  return given_.load(std::memory_order_relaxed);
 }
 
 int64_t MappingBudget::used() const {

@@ -28,6 +28,9 @@ class MappingBudget {
   // Gives mappings back: memory that was an alias is private again.
   void Give(int64_t count);
 
+  // Mappings given back since the start.
+  uint64_t given() const;
+
   int64_t used() const;  // upper bound of the process's mappings
   int64_t limit() const { return limit_; }
   // A Take() was refused since the last Refresh(): the limit is what holds compaction back.
@@ -39,6 +42,7 @@ class MappingBudget {
 
   int64_t limit_ = 0;
   std::atomic<int64_t> used_{0};
+  std::atomic<uint64_t> given_{0};
   int64_t counted_ = 0;  // used_ at the last count
   bool exhausted_ = false;
 };

@@ -166,6 +166,12 @@ uint64_t MonotonicNs() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
 }
 
+uint64_t ThreadCpuNs() {
+  struct timespec now = {};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
+}
+
 void YieldThread() { static_cast<void>(RawSyscall(SYS_sched_yield)); }
 
 void RandomBytes(std::span<unsigned char> bytes) {

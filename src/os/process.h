@@ -67,6 +67,9 @@ Result<int> SeccompMode();
 // Monotonic time [ns] (vDSO; no system call as a rule).
 uint64_t MonotonicNs();
 
+// Processor time of the calling thread [ns].
+uint64_t ThreadCpuNs();
+
 // Lets other threads run first.
 void YieldThread();
 

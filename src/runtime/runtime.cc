@@ -13,7 +13,7 @@
 namespace mesh {
 
 constinit ThreadLocalHeap no_heap;
-__thread ThreadState thread_state = {&no_heap, false, false, nullptr};
+__thread ThreadState thread_state = {&no_heap, false, false, nullptr, 0, 0};
 
 constinit std::atomic<bool> Runtime::ready_{false};
 alignas(64) constinit unsigned char Runtime::storage_[sizeof(Runtime)] = {};
@@ -161,7 +161,7 @@ void Runtime::Work(uint64_t now_ns, uint64_t length_ns) {
   uint64_t period = period_ns_.load(std::memory_order_relaxed);
   if (period == 0 || !Due(now_ns, next_pass_ns_, period)) return;
   if (meshing_) {
-    global_.CompactBriefly(now_ns + length_ns);
+    global_.CompactBriefly(now_ns + length_ns, length_ns == kIdleNs);
     if (Due(now_ns, next_fold_ns_, kFoldPeriodNs)) global_.FoldBriefly(now_ns + 2 * length_ns);
   }
   // What has not been used again for a period is halved: pages return while a program sleeps.
@@ -174,7 +174,18 @@ void Runtime::OnSlowPath() {
   Work(os::MonotonicNs(), kSlowPathNs);
 }
 
-void Runtime::OnIdle() { Work(os::MonotonicNs(), kIdleNs); }
+void Runtime::OnIdle() {
+  uint64_t now = os::MonotonicNs();
+  // order: relaxed; a clock, publishes nothing.
+  if (now < next_pass_ns_.load(std::memory_order_relaxed)) return;
+  // A thread that waits for work has time; one that never sleeps long merely passes by.
+  uint64_t cpu = os::ThreadCpuNs();
+  ThreadState& state = thread_state;
+  bool is_idle = (cpu - state.cpu_ns) * 2 < now - state.wall_ns;
+  state.cpu_ns = cpu;
+  state.wall_ns = now;
+  Work(now, is_idle ? kIdleNs : kSlowPathNs);
+}
 
 size_t Runtime::Compact() {
   BusyScope busy;
