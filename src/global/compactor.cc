@@ -78,6 +78,7 @@ size_t Compactor::Run(const PassLimits& limits, bool wait) {
       for (uint32_t units = info.max_units; units > 0; units /= 2) {
         freed += size_t{CompactClassLocked(heap, units, limits)} << kPageShift;
       }
+      if (limits.look_again) heap.NoteChanged();
     }
     if (freed > 0) NoteSavedLocked();
     static_cast<void>(os::ReleasePages(reinterpret_cast<uintptr_t>(scratch_), sizeof(Scratch)));

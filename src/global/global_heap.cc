@@ -138,6 +138,7 @@ void GlobalHeap::CompactBriefly(uint64_t deadline_ns, bool thorough) {
   PassLimits limits;
   limits.deadline_ns = deadline_ns;
   limits.tests_per_class = thorough ? kThoroughTests : kBriefTests;
+  limits.look_again = !thorough;
   compactor_.Run(limits, false);
 }
 
