@@ -96,8 +96,6 @@ bool LendForTransfer(long number, const SyscallArguments& args, Loan& loan) {
     case SYS_readv:
     case SYS_preadv:
     case SYS_preadv2:
-      loan.Parts(Parts(args.b), Size(args.c));
-      return true;
     case SYS_process_vm_readv:
       loan.Parts(Parts(args.b), Size(args.c));
       return true;
