@@ -9,9 +9,11 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -22,33 +24,44 @@ enum { kNobody = 65534 };
 
 static atomic_bool stop_now;
 
-// Becomes nobody, as most programs are. Nothing to do for who is not root.
-static inline void DropPrivileges(void) {
-  if (geteuid() != 0) return;
-  REQUIRE(setgroups(0, NULL) == 0);
-  REQUIRE(setresgid(kNobody, kNobody, kNobody) == 0);
-  REQUIRE(setresuid(kNobody, kNobody, kNobody) == 0);
-  REQUIRE(prctl(PR_SET_DUMPABLE, 1) == 0);
-}
-
-// Refuses userfaultfd(2) with EPERM, as a container's filter does.
-static inline void DenyUserfaultfd(void) {
+// Refuses with EPERM: userfaultfd(2) unless its flags have one of `allowed`, and the device's way
+// to get one.
+static inline void RefuseUserfaultfd(uint32_t allowed) {
   struct sock_filter rules[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 0, 1),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_userfaultfd, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, allowed, 4, 0),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 2),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, USERFAULTFD_IOC_NEW, 1, 0),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
   };
   struct sock_fprog program = {sizeof rules / sizeof *rules, rules};
   REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
   REQUIRE(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
 }
 
+// Becomes an ordinary user. Root of a namespace in which there is nobody else has the device taken
+// away instead.
+static inline void DropPrivileges(void) {
+  if (geteuid() != 0) return;
+  if (setgroups(0, NULL) != 0) {
+    RefuseUserfaultfd(UFFD_USER_MODE_ONLY);
+    return;
+  }
+  REQUIRE(setresgid(kNobody, kNobody, kNobody) == 0);
+  REQUIRE(setresuid(kNobody, kNobody, kNobody) == 0);
+  REQUIRE(prctl(PR_SET_DUMPABLE, 1) == 0);
+}
+
 // "nobody", "denied": before anything else is done.
 static inline void EnterSituation(int count, char** words) {
   for (int i = 1; i < count; i++) {
     if (strcmp(words[i], "nobody") == 0) DropPrivileges();
-    if (strcmp(words[i], "denied") == 0) DenyUserfaultfd();
+    if (strcmp(words[i], "denied") == 0) RefuseUserfaultfd(0);
   }
 }
 
