@@ -65,9 +65,7 @@ def _run(root: pathlib.Path, situation: Situation, *command: str) -> harness.Out
     """Runs a program of this test in a situation."""
     _need_kernel(situation)
     sandbox = harness.Sandbox(root, harness.library(), {"MESH_BARRIER": situation.barrier})
-    return sandbox.run(
-        _path(command[0]), *command[1:], *situation.words, status=None, timeout_s=60
-    )
+    return sandbox.run(_path(command[0]), *command[1:], *situation.words, status=None, timeout_s=60)
 
 
 def _check_meshed(outcome: harness.Outcome, situation: Situation) -> None:

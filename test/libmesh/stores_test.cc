@@ -23,6 +23,7 @@
 #include <string>
 
 #include "src/libmesh/file_buffer.h"
+#include "src/libmesh/real.h"
 #include "test/libmesh/fake_hooks.h"
 
 namespace mesh {
@@ -60,6 +61,11 @@ class StoresTest : public testing::Test {
   int ends_[2];
   alignas(64) char arena_[16384] = {};
 };
+
+TEST_F(StoresTest, OursAreInFront) {
+  EXPECT_NE(FindReal(RealId::readv), reinterpret_cast<void*>(&readv));
+  EXPECT_NE(FindReal(RealId::recvmsg), reinterpret_cast<void*>(&recvmsg));
+}
 
 TEST_F(StoresTest, WhatLiesInTheArenaIsLent) {
   Feed("hello");

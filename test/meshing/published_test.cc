@@ -86,6 +86,27 @@ TEST_F(Published, WithoutARecordAllMemoryIsLent) {
   poor.Release(none);
 }
 
+TEST_F(Published, StandingLoansLastUntilTheyEnd) {
+  ASSERT_TRUE(buffers_.LendStanding(kInside));
+  EXPECT_TRUE(buffers_.Overlaps(kPage));
+  buffers_.AfterForkInChild(record_);
+  EXPECT_TRUE(buffers_.Overlaps(kNext)) << "a child has them too";
+  buffers_.EndStanding(kPage.address);
+  EXPECT_TRUE(buffers_.Overlaps(kPage)) << "none begins there";
+  buffers_.EndStanding(kInside.address);
+  EXPECT_FALSE(buffers_.Overlaps(kPage));
+}
+
+TEST_F(Published, StandingLoansAreLimited) {
+  for (uint32_t i = 0; i < SyscallBuffers::kMaxStanding; i++) {
+    EXPECT_TRUE(buffers_.LendStanding({0x20000 + i * size_t{16}, 16}));
+  }
+  EXPECT_FALSE(buffers_.LendStanding(kInside));
+  buffers_.EndStanding(0x20000 + 16);
+  EXPECT_TRUE(buffers_.LendStanding(kInside));
+  EXPECT_TRUE(buffers_.Overlaps(kPage));
+}
+
 TEST_F(Published, RecordsAreDistinctAndReused) {
   std::set<SyscallBuffers::Record*> seen = {record_};
   for (int i = 0; i < 100; i++) seen.insert(buffers_.Acquire());

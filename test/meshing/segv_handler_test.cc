@@ -217,6 +217,49 @@ TEST_F(SegvHandlerTest, ExchangeKeepsTheProgramsView) {
   EXPECT_EQ(handler_.Exchange(nullptr).value.handler, reinterpret_cast<void*>(&JumpOut));
 }
 
+// The kernel's own view, past every interposition.
+bool KernelMasksSegv(int signal_number) {
+  return (os::GetSignalAction(signal_number).value.mask & os::MaskOf(SIGSEGV)) != 0;
+}
+
+TEST_F(SegvHandlerTest, NoHandlerRunsWithTheSignalBlocked) {
+  struct sigaction full = Action(&JustNote, 0);
+  sigfillset(&full.sa_mask);
+  ASSERT_EQ(handler_.Sigaction(&sigaction, SIGUSR1, &full, nullptr), 0);
+  EXPECT_TRUE(KernelMasksSegv(SIGUSR1)) << "not installed";
+  ASSERT_TRUE(handler_.Install().ok());
+  EXPECT_FALSE(KernelMasksSegv(SIGUSR1));
+  struct sigaction view;
+  ASSERT_EQ(handler_.Sigaction(&sigaction, SIGUSR2, &full, &view), 0);
+  EXPECT_EQ(view.sa_handler, SIG_DFL);
+  EXPECT_FALSE(KernelMasksSegv(SIGUSR2));
+  for (int number : {SIGUSR1, SIGUSR2}) {
+    ASSERT_EQ(handler_.Sigaction(&sigaction, number, nullptr, &view), 0);
+    EXPECT_EQ(view.sa_sigaction, &JustNote);
+    EXPECT_EQ(sigismember(&view.sa_mask, SIGSEGV), 1);
+    EXPECT_EQ(sigismember(&view.sa_mask, SIGTERM), 1);
+  }
+  handler_.Uninstall();
+  EXPECT_TRUE(KernelMasksSegv(SIGUSR1));
+  signal(SIGUSR1, SIG_DFL);
+  signal(SIGUSR2, SIG_DFL);
+}
+
+TEST_F(SegvHandlerTest, SigactionKeepsTheProgramsView) {
+  ASSERT_TRUE(handler_.Install().ok());
+  const struct sigaction action = Action(&JumpOut, SA_ONSTACK);
+  struct sigaction view;
+  ASSERT_EQ(handler_.Sigaction(&sigaction, SIGSEGV, &action, &view), 0);
+  EXPECT_EQ(view.sa_handler, SIG_DFL);
+  ASSERT_EQ(handler_.Sigaction(&sigaction, SIGSEGV, nullptr, &view), 0);
+  EXPECT_EQ(view.sa_sigaction, &JumpOut);
+  EXPECT_EQ(view.sa_flags & (SA_ONSTACK | SA_SIGINFO | SA_RESTART), SA_ONSTACK | SA_SIGINFO);
+  Fault();
+  EXPECT_EQ(seen.count, 1);
+  EXPECT_EQ(handler_.Sigaction(&sigaction, SIGKILL, &action, nullptr), -1);
+  EXPECT_EQ(errno, EINVAL);
+}
+
 TEST_F(SegvHandlerTest, RawSigactionTakesItBack) {
   ASSERT_TRUE(handler_.Install().ok());
   const struct sigaction action = Action(&JumpOut, 0);
