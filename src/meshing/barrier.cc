@@ -223,7 +223,11 @@ void WriteBarrier::ReleaseAllByUserfault() {
   bool released = true;
   ForEachRun(State::kProtected, [&](const Run& run) {
     const auto [address, length] = run.range;
-    released &= uffd_.Unprotect(address, length).ok() || uffd_.Unregister(address, length).ok();
+    // Not Unprotect() first: a thread may have seen the protection and not yet be in the queue of
+    // those who wait. It would find the entry still read-only, go to sleep after the wake-up, and
+    // sleep for ever. To unregister locks the mapping as a whole, which waits for such threads, as
+    // replacing it does (fs/userfaultfd.c, userfaultfd_must_wait(), 6.18).
+    released &= uffd_.Unregister(address, length).ok() || uffd_.Unprotect(address, length).ok();
     return true;
   });
   // Who waits for a page that was replaced is woken by nobody else.
@@ -232,7 +236,12 @@ void WriteBarrier::ReleaseAllByUserfault() {
   const bool woken = uffd_.Wake(low, high - low).ok();
   // Closing the descriptor does all of it at once, at the price of every registration, unless a
   // forked child still has it; the next use opens another.
-  if (!released || !woken) uffd_.Close();
+  if (!released || !woken) return uffd_.Close();
+  // Like their neighbours again, so that the mappings merge. Refused, they stay apart.
+  ForEachRun(State::kProtected, [&](const Run& run) {
+    static_cast<void>(uffd_.Register(run.range.address, run.range.length));
+    return true;
+  });
 }
 
 void WriteBarrier::ReleaseRunByMprotect(const Run& run) {

@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "src/base/check.h"
-#include "src/os/memory.h"
 
 namespace mesh {
 namespace {
@@ -178,9 +177,10 @@ uint32_t Mesher::Fold(std::span<MiniHeap* const> spans) {
   for (uint32_t i = 0; i < count; i++) {
     if (barrier_.is_excluded(i)) continue;
     CopyObjects(spans[i], spans[i]->backing());
-    // A store makes a new copy from here on, of what was just written. The protection of a file's
-    // pages outlives them, so the barrier still has to be lifted.
-    if (os::ReleasePages(ranges_[i].address, ranges_[i].length).ok()) folded++;
+    // A fresh view drops the copies. Dropping pages alone would leave their write protection behind.
+    if (!backing_.Show(groups_[i].to, groups_[i].pages, ranges_[i].address).ok()) continue;
+    barrier_.MarkRemapped(i);
+    folded++;
   }
   barrier_.Finish();
   DropWindowOf(groups_, count);
