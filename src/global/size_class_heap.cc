@@ -269,6 +269,15 @@ void SizeClassHeap::RestoreLocked(MiniHeap* leader) {
   InsertLocked(leader);
 }
 
+MeshResult SizeClassHeap::RunBatchLocked(Mesher& mesher) {
+  MeshResult result = mesher.Run();
+  // Both may be negative: unsigned arithmetic wraps to what is meant.
+  members_ += static_cast<uint64_t>(int64_t{result.members_gained});
+  member_pages_ += static_cast<uint64_t>(int64_t{result.pages_gained});
+  mesher.ForEachTouched([&](MiniHeap* span) { RestoreLocked(span->leader()); });
+  return result;
+}
+
 void SizeClassHeap::Restore(std::span<MiniHeap* const> leaders) {
   MutexLock lock(lock_);
   for (MiniHeap* leader : leaders) RestoreLocked(leader);
@@ -308,8 +317,7 @@ uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, Sp
       copied_pages += static_cast<uint32_t>(copied.value);
     }
   }
-  mesher.Run();
-  mesher.ForEachTouched([&](MiniHeap* span) { RestoreLocked(span->leader()); });
+  RunBatchLocked(mesher);
   mesher.Fold({spans, count});
   return copied_pages;
 }

@@ -84,11 +84,7 @@ class SizeClassHeap {
   MeshResult MeshBatch(Mesher& mesher, Add add) {
     MutexLock lock(lock_);
     add(mesher);
-    MeshResult result = mesher.Run();
-    mesher.ForEachTouched([&](MiniHeap* span) { RestoreLocked(span->leader()); });
-    members_ += result.spans_freed;
-    member_pages_ += result.pages_freed;
-    return result;
+    return RunBatchLocked(mesher);
   }
   // Step 3: puts what is still withdrawn back into the lists.
   void Restore(std::span<MiniHeap* const> leaders);
@@ -145,6 +141,7 @@ class SizeClassHeap {
   void RemoveFromListLocked(MiniHeap* leader) REQUIRES(lock_);
   void InsertLocked(MiniHeap* leader) REQUIRES(lock_);
   void RestoreLocked(MiniHeap* leader) REQUIRES(lock_);
+  MeshResult RunBatchLocked(Mesher& mesher) REQUIRES(lock_);
   void FreeOneLocked(void* object, bool lenient) REQUIRES(lock_);
   void AfterFreeLocked(MiniHeap* span, MiniHeap* leader) REQUIRES(lock_);
   bool ReleaseMemberLocked(MiniHeap* member) REQUIRES(lock_);

@@ -126,19 +126,20 @@ MeshResult Mesher::Run() {
     barrier_.Finish();
   }
   // Bookkeeping comes after the barrier: writers have waited long enough.
-  int32_t gained = 0;
   for (uint32_t i = 0; i < move_count_; i++) {
     if (moves_[i].done) {
-      gained += Settle(moves_[i]);
+      int32_t gained = Settle(moves_[i]);
+      result.members_gained += gained;
+      result.pages_gained += gained * static_cast<int32_t>(groups_[moves_[i].group].pages);
     } else if (!moves_[i].span->is_backed()) {
       budget_.Give(MappingBudget::kPerAlias);
     }
   }
   DropWindowOf(groups_, group_count_);
   ReleaseUnused();
-  if (gained > 0) {
-    result.spans_freed = static_cast<uint32_t>(gained);
-    result.pages_freed = result.spans_freed * groups_[0].pages;
+  if (result.members_gained > 0) {
+    result.spans_freed = static_cast<uint32_t>(result.members_gained);
+    result.pages_freed = static_cast<uint32_t>(result.pages_gained);
   }
   move_count_ = 0;
   group_count_ = 0;

@@ -26,7 +26,10 @@
 namespace mesh {
 
 struct MeshResult {
-  uint32_t spans_freed = 0;     // physical spans not needed any more: members more than before
+  // Members more than before; fewer where a move that was refused has split a group.
+  int32_t members_gained = 0;
+  int32_t pages_gained = 0;     // their pages
+  uint32_t spans_freed = 0;     // physical spans not needed any more
   uint32_t pages_freed = 0;     // their pages
   uint32_t moves_failed = 0;    // spans that the kernel refused to alias
   bool barrier_failed = false;  // nothing was done: no barrier could be raised

@@ -23,7 +23,8 @@ class TestHeap {
   // The thread heap that all slots go to.
   static constexpr uint16_t kOwner = 7;
 
-  explicit TestHeap(BarrierTier tier = BarrierTier::kAuto);
+  // With `private_views` meshed spans are copied on write, as for programs that fork.
+  explicit TestHeap(BarrierTier tier = BarrierTier::kAuto, bool private_views = false);
   ~TestHeap();
   TestHeap(const TestHeap&) = delete;
   TestHeap& operator=(const TestHeap&) = delete;

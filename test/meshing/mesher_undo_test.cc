@@ -20,12 +20,12 @@ constexpr size_t kSpans = 6;
 constexpr size_t kSizes[] = {16, 448};
 
 // Where a kind of call happens at all.
-enum class Where { kEveryTier, kUserfault, kSegv, kWithoutFile };
+enum class Where { kEverywhere, kUserfault, kSegv, kPrivateViews, kSharedViews, kWithoutFile };
 
 struct Refusal {
   Call call;
   int error;
-  Where where = Where::kEveryTier;
+  Where where = Where::kEverywhere;
 };
 
 // Every kind of call that the heap, the mesher or the barrier makes, and the error that it is most
@@ -37,13 +37,14 @@ constexpr Refusal kRefusals[] = {
     {Call::kMapPrivateFixed, ENOMEM},
     {Call::kMapSharedAnonymous, ENOMEM, Where::kWithoutFile},
     {Call::kMapFileShared, ENOMEM},
+    {Call::kMapFilePrivate, ENOMEM, Where::kPrivateViews},
     {Call::kUnmap, ENOMEM},
     {Call::kRelease, EINVAL},
     {Call::kPunchHole, ENOSYS},
     {Call::kPopulate, ENOMEM},
     {Call::kPopulate, EINVAL},
     {Call::kAdvise, EINVAL},
-    {Call::kAlias, ENOMEM},
+    {Call::kAlias, ENOMEM, Where::kSharedViews},
     {Call::kProtect, ENOMEM, Where::kSegv},
     {Call::kMemoryFile, EPERM},
     {Call::kTruncate, ENOSPC},
@@ -61,9 +62,14 @@ constexpr Refusal kRefusals[] = {
     {Call::kUserfaultfdWake, EINVAL, Where::kUserfault},
 };
 
+struct Setting {
+  BarrierTier tier;
+  bool private_views;
+};
+
 struct Case {
   Refusal refusal;
-  BarrierTier tier;
+  Setting setting;
   int64_t times;
 };
 
@@ -73,8 +79,19 @@ void ThinToOneIn(TestHeap& heap, std::vector<SpanObjects>& spans, size_t period)
   }
 }
 
+// What a fork leaves behind, and what happens to it: groups whose pages must not be written any
+// more, with stores since then, that move to new pages.
+void RetireAndFold(TestHeap& heap) {
+  heap.global().backing().Retire();
+  for (int round = 0; round < 2; round++) {
+    heap.RewriteAll();
+    static_cast<void>(heap.global().compactor().Fold(UINT64_MAX, true));
+    heap.CheckAll();
+  }
+}
+
 // One life of a heap. Everything may be refused in between; nothing may be wrong.
-void Live(TestHeap& heap, bool must_hold) {
+void Live(TestHeap& heap, bool private_views, bool must_hold) {
   for (size_t size : kSizes) {
     SizeClass size_class = ClassFor(size);
     std::vector<SpanObjects> spans = heap.MakeFull(size_class, kSpans);
@@ -87,6 +104,7 @@ void Live(TestHeap& heap, bool must_hold) {
     static_cast<void>(heap.MeshIntoOne(size_class));
     heap.CheckAll();
     heap.RewriteAll();
+    if (private_views) RetireAndFold(heap);
     // A member, then a leader's objects go; what is left is meshed with fresh spans.
     for (size_t i = 0; i < spans.size(); i += 2) heap.Thin(spans[i], [](size_t) { return false; });
     heap.CheckAll();
@@ -104,23 +122,24 @@ class UndoTest : public testing::TestWithParam<Case> {};
 
 TEST_P(UndoTest, NothingIsLostWhereverTheKernelRefuses) {
   const Case& test = GetParam();
+  bool private_views = test.setting.private_views;
   // Until a whole life makes fewer calls of that kind than the one that would be refused.
   constexpr int64_t kMost = 40;
-  for (int64_t nth = 1; nth <= kMost; nth++) {
+  for (int64_t nth = 1; nth <= kMost; nth += 1 + nth / 8) {
     SCOPED_TRACE("call " + std::to_string(nth));
-    TestHeap heap(test.tier);
+    TestHeap heap(test.setting.tier, private_views);
     FaultInjector injector;
     if (test.refusal.where == Where::kWithoutFile) {
       injector.Refuse(Call::kMemoryFile, EPERM, 1, FaultInjector::kForever);
     }
     injector.Refuse(test.refusal.call, test.refusal.error, nth, test.times);
-    Live(heap, false);
+    Live(heap, private_views, false);
     bool was_refused = injector.count(test.refusal.call) >= nth;
     EXPECT_TRUE(was_refused || nth > 1) << "no such call was made";
     if (HasFatalFailure()) return;
     injector.Reset();
     // The kernel has recovered: so does the heap.
-    Live(heap, true);
+    Live(heap, private_views, true);
     EXPECT_EQ(heap.heap_of(ClassFor(kSizes[0])).statistics().spans, 0u);
     EXPECT_EQ(heap.global().backing().bytes_in_use(), 0u);
     if (HasFailure() || !was_refused) return;
@@ -136,17 +155,21 @@ bool HasUserfaultfd() {
 
 std::vector<Case> AllCases() {
   bool has_userfaultfd = HasUserfaultfd();
+  BarrierTier best = has_userfaultfd ? BarrierTier::kUserfault : BarrierTier::kSingleThread;
   std::vector<Case> cases;
   for (const Refusal& refusal : kRefusals) {
-    for (BarrierTier tier :
-         {BarrierTier::kSingleThread, BarrierTier::kUserfault, BarrierTier::kSegv}) {
-      if (refusal.where == Where::kUserfault && tier != BarrierTier::kUserfault) continue;
-      if (tier == BarrierTier::kUserfault && !has_userfaultfd) continue;
-      if (refusal.where == Where::kSegv && tier != BarrierTier::kSegv) continue;
+    for (Setting setting : {Setting{BarrierTier::kSingleThread, false}, Setting{best, true},
+                            Setting{BarrierTier::kSegv, false}}) {
+      bool fits = refusal.where == Where::kEverywhere || refusal.where == Where::kWithoutFile ||
+                  (refusal.where == Where::kPrivateViews && setting.private_views) ||
+                  (refusal.where == Where::kSharedViews && !setting.private_views) ||
+                  (refusal.where == Where::kSegv && setting.tier == BarrierTier::kSegv) ||
+                  (refusal.where == Where::kUserfault && setting.tier == BarrierTier::kUserfault);
+      if (!fits) continue;
       // Memory that stays read-only for good leaves no way out: the barrier ends the program.
       int64_t many = refusal.call == Call::kProtect ? 100 : FaultInjector::kForever;
       for (int64_t times : {int64_t{1}, many}) {
-        cases.push_back({refusal, tier, times});
+        cases.push_back({refusal, setting, times});
       }
     }
   }
@@ -156,7 +179,8 @@ std::vector<Case> AllCases() {
 std::string NameOf(const testing::TestParamInfo<Case>& info) {
   std::string name = std::string(os::CallName(info.param.refusal.call)) + "_" +
                      std::to_string(info.param.refusal.error) + "_" +
-                     BarrierTierName(info.param.tier) +
+                     BarrierTierName(info.param.setting.tier) +
+                     (info.param.setting.private_views ? "_private" : "_shared") +
                      (info.param.times == 1 ? "_once" : "_for_good");
   for (char& c : name) {
     if (c == ' ') c = '_';

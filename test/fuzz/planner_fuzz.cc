@@ -1,0 +1,69 @@
+// SplitMesher and GroupPacker on any bitmaps: what they pair or pack is disjoint and complete.
+#include <vector>
+
+#include "src/base/check.h"
+#include "src/meshing/group_packer.h"
+#include "src/meshing/split_mesher.h"
+#include "test/fuzz/input.h"
+
+namespace mesh {
+namespace {
+
+constexpr uint32_t kMaxSpans = 200;
+
+void CheckPairs(const std::vector<Bitmap>& spans, uint32_t probes, uint64_t seed) {
+  Random random(seed);
+  std::vector<uint32_t> order(spans.size());
+  std::vector<uint32_t> partner(spans.size());
+  uint32_t pairs = SplitMesher(spans, probes, random, order, partner);
+  uint32_t paired = 0;
+  for (uint32_t i = 0; i < spans.size(); i++) {
+    if (partner[i] == kUnmeshed) continue;
+    paired++;
+    MESH_CHECK(partner[i] < spans.size() && partner[i] != i && partner[partner[i]] == i);
+    MESH_CHECK(!spans[i].Overlaps(spans[partner[i]]));
+  }
+  MESH_CHECK(paired == 2 * pairs);
+}
+
+void CheckGroups(const std::vector<Bitmap>& spans, const PackLimits& limits) {
+  size_t count = spans.size();
+  std::vector<uint16_t> counts;
+  for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
+  std::vector<uint32_t> order(count), group(count), group_count(count), members(count);
+  std::vector<Bitmap> group_bits(count);
+  uint32_t groups =
+      PackGroups(spans, counts, limits, {order, group, group_bits, group_count, members});
+  MESH_CHECK(groups <= count);
+  std::vector<Bitmap> bits(count);
+  std::vector<uint32_t> sizes(count);
+  for (size_t i = 0; i < count; i++) {
+    MESH_CHECK(group[i] < groups);
+    MESH_CHECK(!bits[group[i]].Overlaps(spans[i]));
+    bits[group[i]] |= spans[i];
+    sizes[group[i]]++;
+  }
+  for (uint32_t g = 0; g < groups; g++) {
+    MESH_CHECK(bits[g] == group_bits[g] && bits[g].Count() == group_count[g]);
+    MESH_CHECK(sizes[g] == members[g] && sizes[g] > 0 && sizes[g] <= limits.max_members);
+  }
+}
+
+}  // namespace
+}  // namespace mesh
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  mesh::FuzzInput input(data, size);
+  mesh::SlotIndex slots = 1 + input.Below(mesh::Bitmap::kBits);
+  uint32_t probes = input.Below(100);
+  mesh::PackLimits limits{slots, 1 + input.Below(40), input.Below(100000)};
+  std::vector<mesh::Bitmap> spans;
+  while (!input.empty() && spans.size() < mesh::kMaxSpans) {
+    mesh::Bitmap bits;
+    for (uint32_t live = input.Below(12); live > 0; live--) bits.Set(input.Below(slots));
+    spans.push_back(bits);
+  }
+  mesh::CheckPairs(spans, probes, size);
+  mesh::CheckGroups(spans, limits);
+  return 0;
+}
