@@ -37,6 +37,7 @@ bool Compactor::PrepareLocked() {
     scratch_ = reinterpret_cast<Scratch*>(place.value);
   }
   budget_.Refresh();
+  static_cast<void>(barrier_.Prepare());
   CoverSegmentsLocked();
   return true;
 }

@@ -7,6 +7,8 @@
 #include <dlfcn.h>
 #include <link.h>
 
+#include <cstring>
+
 #include "src/libmesh/file_buffer.h"
 #include "src/libmesh/real.h"
 #include "src/runtime/hooks.h"
@@ -28,23 +30,27 @@ bool IsInForce() {
   return true;
 }
 
+// Whether a library is libaio, which enters the kernel by instructions of its own and has no
+// descriptor to be told by. dlopen with RTLD_NOLOAD would search the file system first.
+int IsLibaio(struct dl_phdr_info* library, size_t, void*) {
+  constexpr char kName[] = "/libaio.so";
+  const char* path = library->dlpi_name;
+  return path != nullptr && strstr(path, kName) != nullptr ? 1 : 0;
+}
+
 void FindFileBufferCode() {
+  // Longer than the function is in any libc; what may be behind it loses nothing by the mistake.
+  constexpr size_t kMostBytes = 512;
   void* function = dlsym(RTLD_NEXT, "_IO_file_doallocate");
-  if (function == nullptr) return;
-  Dl_info info;
-  const ElfW(Sym)* symbol = nullptr;
-  if (dladdr1(function, &info, reinterpret_cast<void**>(const_cast<ElfW(Sym)**>(&symbol)),
-              RTLD_DL_SYMENT) == 0 ||
-      symbol == nullptr) {
-    return;
-  }
-  file_buffer_code = {reinterpret_cast<uintptr_t>(function), symbol->st_size};
+  if (function != nullptr) file_buffer_code = {reinterpret_cast<uintptr_t>(function), kMostBytes};
 }
 
 __attribute__((constructor(101))) void AtLoad() {
   FindAllReal();
   FindFileBufferCode();
-  if (IsInForce()) InterpositionInForce();
+  if (!IsInForce()) return;
+  InterpositionInForce();
+  if (dl_iterate_phdr(IsLibaio, nullptr) != 0) AddressSpaceShared();
 }
 
 }  // namespace

@@ -86,6 +86,8 @@ BarrierTier WriteBarrier::Choose() {
 
 BarrierTier WriteBarrier::Prepare() {
   MESH_DCHECK(!active_);
+  // liburing enters the kernel by instructions of its own: no interposition sees it.
+  if (!IsShared() && os::HasIoRing().value) MarkAddressSpaceShared();
   tier_ = Choose();
   return tier_;
 }
@@ -103,7 +105,8 @@ bool WriteBarrier::Begin(std::span<const Range> ranges) {
   if (!before.ok()) return false;
   signals_before_ = before.value;
   TakeRanges(ranges);
-  if (Prepare() != BarrierTier::kNone) {
+  tier_ = Choose();
+  if (tier_ != BarrierTier::kNone) {
     if (ExcludePublished()) {
       if (ProtectAll()) {
         active_ = true;

@@ -64,8 +64,8 @@ class WriteBarrier {
   // above; any other is taken or refused.
   void Init(BarrierTier wanted);
 
-  // Chooses the tier for now, opening what it needs. Begin() does this too; calling it early
-  // (before privileges are dropped, before registration gets expensive) is better. Returns: the
+  // Chooses the tier for now, opening what it needs, and looks whether there is an io_uring
+  // instance. Before each series of Begin(), which chooses again but does not look. Returns: the
   // tier that Begin() would use; kNone: there will be no meshing.
   BarrierTier Prepare();
 

@@ -2,9 +2,11 @@
 #include "src/os/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -60,6 +62,42 @@ struct DirectoryEntry {
   char name[];
 };
 
+// Whether visit(name, number), a Result<bool>, says yes to an entry of the directory whose name is
+// a number. Its first error ends the search.
+template <typename Visit>
+Result<bool> AnyEntry(const char* directory, Visit visit) {
+  FileReader entries;
+  if (Status opened = entries.Open(directory); !opened.ok()) return {false, opened.error};
+  alignas(DirectoryEntry) char buffer[kStatSize];
+  while (true) {
+    Result<size_t> got = entries.ReadEntries(buffer);
+    if (!got.ok() || got.value == 0) return {false, got.error};
+    for (size_t at = 0; at < got.value;) {
+      const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + at);
+      at += entry->size;
+      Result<uint64_t> number = ParseNumber(entry->name);
+      if (!number.ok()) continue;  // "." and ".."
+      Result<bool> found = visit(entry->name, number.value);
+      if (!found.ok() || found.value) return found;
+    }
+  }
+}
+
+// Descriptors without a file system behind are told by the text of their link. One that is closed
+// meanwhile is none.
+bool IsIoRing(const char* name, int descriptor) {
+  struct stat status;
+  if (!GatedStatus(Call::kStat, SYS_fstat, descriptor, &status).ok()) return false;
+  if ((status.st_mode & S_IFMT) != 0) return false;
+  constexpr std::string_view kIoRing = "anon_inode:[io_uring]";
+  char text[kIoRing.size()];
+  LineWriter writer;
+  writer.Text("/proc/self/fd/").Text(name).Text(std::string_view("\0", 1));
+  Result<long> size =
+      GatedCall(Call::kRead, SYS_readlinkat, AT_FDCWD, writer.view().data(), text, sizeof(text));
+  return size.ok() && std::string_view(text, static_cast<size_t>(size.value)) == kIoRing;
+}
+
 }  // namespace
 
 int ProcessId() { return static_cast<int>(RawSyscall(SYS_getpid)); }
@@ -76,22 +114,17 @@ Result<size_t> ThreadCount() {
 }
 
 Result<bool> AnyOtherThreadBlocks(int signal_number) {
-  FileReader tasks;
-  if (Status opened = tasks.Open("/proc/self/task"); !opened.ok()) return {false, opened.error};
   const uint64_t self = static_cast<uint64_t>(ThreadId());
-  alignas(DirectoryEntry) char buffer[kStatSize];
-  while (true) {
-    Result<size_t> got = tasks.ReadEntries(buffer);
-    if (!got.ok() || got.value == 0) return {false, got.error};
-    for (size_t at = 0; at < got.value;) {
-      const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + at);
-      at += entry->size;
-      Result<uint64_t> thread = ParseNumber(entry->name);
-      if (!thread.ok() || thread.value == self) continue;  // "." and "..", and we
-      Result<bool> blocks = ThreadBlocks(entry->name, uint64_t{1} << (signal_number - 1));
-      if (!blocks.ok() || blocks.value) return blocks;
-    }
-  }
+  return AnyEntry("/proc/self/task", [&](const char* name, uint64_t thread) -> Result<bool> {
+    if (thread == self) return {false, 0};
+    return ThreadBlocks(name, uint64_t{1} << (signal_number - 1));
+  });
+}
+
+Result<bool> HasIoRing() {
+  return AnyEntry("/proc/self/fd", [](const char* name, uint64_t descriptor) {
+    return Result<bool>{IsIoRing(name, static_cast<int>(descriptor)), 0};
+  });
 }
 
 Result<size_t> MappingCount() {

@@ -26,6 +26,9 @@ Result<size_t> ThreadCount();
 // /proc/self/task/N/status). Cost: about 30 µs a thread.
 Result<bool> AnyOtherThreadBlocks(int signal_number);
 
+// Whether this process has an io_uring instance open. Cost: about 0.3 µs a descriptor.
+Result<bool> HasIoRing();
+
 // Mappings of this process. Cost: proportional to the answer, about 0.5 µs each; it holds back
 // everybody else's mmap meanwhile, so not often.
 Result<size_t> MappingCount();

@@ -3,8 +3,10 @@
 #include "src/meshing/barrier.h"
 
 #include <gtest/gtest.h>
+#include <linux/io_uring.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -77,6 +79,21 @@ TEST(Choice, FallsTierByTier) {
   poor.barrier().MarkAddressSpaceShared();
   EXPECT_EQ(poor.barrier().Prepare(), BarrierTier::kNone);
   EXPECT_FALSE(poor.Unmesh(0, 1));
+}
+
+TEST(Choice, IoRingsLeaveTheFullTier) {
+  for (BarrierTier tier : {BarrierTier::kSingleThread, BarrierTier::kSegv}) {
+    WriteBarrier barrier;
+    barrier.Init(tier);
+    barrier.buffers().Enable();
+    EXPECT_EQ(barrier.Prepare(), tier);
+    io_uring_params parameters = {};
+    int ring = static_cast<int>(syscall(SYS_io_uring_setup, 1, &parameters));
+    if (ring < 0) GTEST_SKIP() << "no io_uring for us";
+    EXPECT_EQ(barrier.Prepare(), BarrierTier::kNone);
+    close(ring);
+    barrier.segv_handler().Uninstall();
+  }
 }
 
 TEST(Choice, ARefusalIsRemembered) {

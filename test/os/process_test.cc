@@ -2,7 +2,10 @@
 #include "src/os/process.h"
 
 #include <gtest/gtest.h>
+#include <linux/io_uring.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -83,6 +86,21 @@ TEST(Process, ThreadCountSeesThreads) {
   pthread_join(thread, nullptr);
   close(ends[0]);
   close(ends[1]);
+}
+
+TEST(Process, IoRingsAreSeen) {
+  EXPECT_FALSE(HasIoRing().value);
+  io_uring_params parameters = {};
+  int ring = static_cast<int>(syscall(SYS_io_uring_setup, 1, &parameters));
+  if (ring < 0) GTEST_SKIP() << "no io_uring for us";
+  EXPECT_TRUE(HasIoRing().value);
+  close(ring);
+  int events = eventfd(0, 0);
+  EXPECT_FALSE(HasIoRing().value) << "other descriptors without a file";
+  close(events);
+  FaultInjector injector;
+  injector.Refuse(Call::kOpen, EMFILE);
+  EXPECT_EQ(HasIoRing().error, EMFILE);
 }
 
 TEST(Process, MappingCountSeesMappings) {
