@@ -108,8 +108,7 @@ void ForkHandler::Child(ThreadLocalHeap* mine, SyscallBuffers::Record* record, u
   // Nobody sleeps on the locks here, but their words may say so: the wake-ups are for nobody.
   UnlockHeaps();
   global_.barrier().AfterForkInChild(record);
-  global_.compactor().Seed(seed);
-  if (mine != nullptr) mine->Reseed(seed + 1);
+  if (mine != nullptr) mine->Reseed(seed);
   registry_.ReclaimAfterFork(mine);
 }
 

@@ -16,7 +16,6 @@
 #include <span>
 
 #include "src/base/mutex.h"
-#include "src/base/random.h"
 #include "src/config/limits.h"
 #include "src/global/size_class_heap.h"
 #include "src/meshing/mesher.h"
@@ -59,7 +58,6 @@ class Compactor {
   // is at work and `wait` is false.
   uint32_t Fold(uint64_t deadline_ns, bool wait);
 
-  void Seed(uint64_t seed) { random_.Seed(seed); }
   CompactorStatistics statistics();
   Mutex& lock() { return lock_; }
 
@@ -101,7 +99,6 @@ class Compactor {
   WriteBarrier& barrier_;
   MappingBudget& budget_;
   Scratch* scratch_ GUARDED_BY(lock_) = nullptr;
-  Random random_ GUARDED_BY(lock_);
   size_t covered_bytes_ GUARDED_BY(lock_) = 0;
   uint32_t covered_epoch_ GUARDED_BY(lock_) = 0;
   uint64_t covered_given_ GUARDED_BY(lock_) = 0;

@@ -178,7 +178,7 @@ bool SizeClassHeap::ReleaseMemberLocked(MiniHeap* member) {
 // All objects of the group are gone. What the kernel refuses stays, as an empty span to draw from.
 void SizeClassHeap::ReleaseGroupLocked(MiniHeap* leader) {
   bool released = true;
-  leader->ForEachMember([&](MiniHeap* member) {
+  leader->ForEachMember([&](MiniHeap* member) NO_THREAD_SAFETY_ANALYSIS {
     if (member != leader && !ReleaseMemberLocked(member)) released = false;
   });
   bool is_backed = leader->is_backed();
@@ -243,7 +243,7 @@ uint32_t SizeClassHeap::Withdraw(uint32_t units, std::span<MiniHeap*> out, std::
                                  std::span<uint16_t> counts) {
   MutexLock lock(lock_);
   uint32_t count = 0;
-  auto take_from = [&](SpanList& list) {
+  auto take_from = [&](SpanList& list) NO_THREAD_SAFETY_ANALYSIS {
     for (MiniHeap* leader = list.front(); leader != nullptr && count < out.size();) {
       MiniHeap* next = SpanList::Next(leader);
       if (leader->units() == units && leader->in_use() * 8 <= leader->slots() * 7) {
@@ -274,7 +274,8 @@ MeshResult SizeClassHeap::RunBatchLocked(Mesher& mesher) {
   // Both may be negative: unsigned arithmetic wraps to what is meant.
   members_ += static_cast<uint64_t>(int64_t{result.members_gained});
   member_pages_ += static_cast<uint64_t>(int64_t{result.pages_gained});
-  mesher.ForEachTouched([&](MiniHeap* span) { RestoreLocked(span->leader()); });
+  mesher.ForEachTouched([&](MiniHeap* span)
+                            NO_THREAD_SAFETY_ANALYSIS { RestoreLocked(span->leader()); });
   return result;
 }
 

@@ -90,7 +90,6 @@ Runtime::Runtime() : fork_(global_, registry_) {
   global_.arena().set_segment_size(SegmentSize());
   global_.ExpectForks(ExpectsForks(options_.expect_fork()));
   global_.barrier().Init(TierOf(options_.barrier()));
-  global_.compactor().Seed(NewSeed());
   control_.context = this;
   control_.options = &options_;
   control_.compact = [](void* self) { return static_cast<Runtime*>(self)->Compact(); };
