@@ -149,7 +149,9 @@ uint32_t Compactor::MeshGroupsLocked(SizeClassHeap& heap, uint32_t groups,
   Scratch& s = *scratch_;
   uint32_t meshed = 0;
   uint32_t next = 0;
-  while (next < groups && os::MonotonicNs() < limits.deadline_ns) {
+  // Planning may have used the time up: a plan that is there is begun all the same.
+  for (uint32_t batch = 0; next < groups; batch++) {
+    if (batch >= limits.least_batches && os::MonotonicNs() >= limits.deadline_ns) break;
     uint32_t first = next;
     uint64_t began = os::MonotonicNs();
     MeshResult result = heap.MeshBatch(mesher_, [&](Mesher& mesher) {

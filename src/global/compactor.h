@@ -38,6 +38,7 @@ struct CompactorStatistics {
 // How much one pass may do.
 struct PassLimits {
   uint64_t deadline_ns = UINT64_MAX;  // monotonic; a batch that has begun is finished
+  uint32_t least_batches = 1;         // of one class, whatever the deadline
   uint64_t tests_per_class = 0;       // bitmap tests
   bool every_class = false;           // also those where nothing has changed since the last pass
   bool look_again = false;  // what was looked at counts as changed: a longer look may find more

@@ -11,6 +11,7 @@ namespace {
 // are tried all against all.
 constexpr uint64_t kBriefTests = uint64_t{1} << 20;
 constexpr uint64_t kThoroughTests = uint64_t{1} << 23;
+constexpr uint32_t kThoroughBatches = 4;
 constexpr uint64_t kCompactTests = uint64_t{1} << 28;
 
 // Passes of one Compact() at most, while mappings run short.
@@ -139,6 +140,7 @@ void GlobalHeap::CompactBriefly(uint64_t deadline_ns, bool thorough) {
   limits.deadline_ns = deadline_ns;
   limits.tests_per_class = thorough ? kThoroughTests : kBriefTests;
   limits.look_again = !thorough;
+  limits.least_batches = thorough ? kThoroughBatches : 1;
   compactor_.Run(limits, false);
 }
 

@@ -28,6 +28,7 @@ constexpr uint64_t kIdleNs = 10 * kNsPerMs;
 // Time between two looks for copies of meshed pages: what is stored to more often stays copied for
 // the better part of it, and folding a span costs about ten microseconds.
 constexpr uint64_t kFoldPeriodNs = 5000 * kNsPerMs;
+constexpr uint64_t kBusyPeriods = 4;
 // Slow paths between two looks at the clock.
 constexpr uint32_t kClockInterval = 16;
 // A segment takes at most this share of a limited address space.
@@ -160,6 +161,8 @@ bool Runtime::Due(uint64_t now_ns, std::atomic<uint64_t>& next_ns, uint64_t peri
 void Runtime::Work(uint64_t now_ns, uint64_t length_ns) {
   // order: relaxed; a setting.
   uint64_t period = period_ns_.load(std::memory_order_relaxed);
+  // A busy program pays for a pass in a few only; its sparse spans are still there when it sleeps.
+  if (length_ns != kIdleNs) period *= kBusyPeriods;
   if (period == 0 || !Due(now_ns, next_pass_ns_, period)) return;
   if (meshing_) {
     global_.CompactBriefly(now_ns + length_ns, length_ns == kIdleNs);
