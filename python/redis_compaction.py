@@ -54,6 +54,12 @@ _PEERS = flags.DEFINE_list(
     "Further allocators: NAME=LIBRARY to preload, or activedefrag (Redis's own defragmentation).",
 )
 _ROUNDS = flags.DEFINE_integer("rounds", 1, "How often each allocator runs.", lower_bound=1)
+_PAUSE = flags.DEFINE_float(
+    "pause_seconds",
+    1.5,
+    "Idle time between the two fills of Redis [s]: its LRU clock ticks once a second.",
+    lower_bound=0.0,
+)
 _SETTLE = flags.DEFINE_float(
     "settle_seconds", 5.0, "Idle time before memory is judged [s].", lower_bound=0.0
 )
@@ -167,6 +173,7 @@ def _redis_plan(executable: str) -> redis_experiment.Plan:
             redis_experiment.Fill(_LARGE_KEYS.value, _LARGE_VALUE_BYTES),
         ],
         maxmemory_bytes=_MAXMEMORY.value * results.MB,
+        pause_s=_PAUSE.value,
         settle_s=_SETTLE.value,
         sample_ms=_SAMPLE.value,
         seed=_SEED.value,

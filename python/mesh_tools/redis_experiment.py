@@ -36,12 +36,15 @@ class Fill:
 class Plan:
     """Parameters of the experiment.
 
-    settle_s: idle time before memory is judged [s]. sample_ms: time between two samples [ms].
+    pause_s: idle time between two fills [s]; Redis's LRU clock ticks once a second, so that without
+    one it evicts old and new keys alike. settle_s: idle time before memory is judged [s].
+    sample_ms: time between two samples [ms].
     """
 
     executable: str
     fills: Sequence[Fill]
     maxmemory_bytes: int
+    pause_s: float
     settle_s: float
     sample_ms: float
     seed: int
@@ -103,7 +106,12 @@ class _Run:
         if self._allocator.active_defrag:
             _start_active_defrag(self._connection)
         cpu_before_ms = self._cpu_ms()
-        fill_ms = [self._fill(payload) for payload in payloads]
+        fill_ms: list[float] = []
+        for payload in payloads:
+            if fill_ms:
+                self._begin("pause")
+                time.sleep(self._plan.pause_s)
+            fill_ms.append(self._fill(payload))
         cpu_ms = self._cpu_ms() - cpu_before_ms
         label = self._check_allocator()
         settled, live_bytes = self._settle()

@@ -88,6 +88,7 @@ def test_the_experiment_runs_small(allocator: allocators.Allocator) -> None:
         executable=_REDIS,
         fills=[redis_experiment.Fill(14000, 240), redis_experiment.Fill(3400, 492)],
         maxmemory_bytes=3 << 20,
+        pause_s=0.1,
         settle_s=0.3,
         sample_ms=20,
         seed=5,
