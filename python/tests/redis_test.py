@@ -107,6 +107,7 @@ def test_the_experiment_runs_small(allocator: allocators.Allocator) -> None:
     assert result.settled.physical_bytes > 2 << 20
     assert [phase.name for phase in result.phases] == [
         "insert 240 B",
+        "pause",
         "insert 492 B",
         "idle",
         "save",
