@@ -178,7 +178,8 @@ uint32_t Mesher::Fold(std::span<MiniHeap* const> spans) {
   for (uint32_t i = 0; i < count; i++) {
     if (barrier_.is_excluded(i)) continue;
     CopyObjects(spans[i], spans[i]->backing());
-    // A fresh view drops the copies. Dropping pages alone would leave their write protection behind.
+    // A fresh view drops the copies. Dropping pages alone would leave their write protection
+    // behind.
     if (!backing_.Show(groups_[i].to, groups_[i].pages, ranges_[i].address).ok()) continue;
     barrier_.MarkRemapped(i);
     folded++;
