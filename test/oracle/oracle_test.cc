@@ -59,7 +59,7 @@ class Oracle : public testing::TestWithParam<bool> {
 
   static bool compacts() { return GetParam(); }
   static Clock::time_point End() {
-    return Clock::now() + std::chrono::milliseconds(NumberFrom("MESH_TEST_MS", 1200));
+    return Clock::now() + std::chrono::milliseconds(NumberFrom("MESH_TEST_MS", 1000));
   }
 
   // Steps until `end`; objects go to and come from the mailboxes, if there are any.
