@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from absl import app, flags
 
-from tools.checks import house, layers
+from tools.checks import house, layers, safety
 from tools.checks.source_tree import CPP_SUFFIXES, SourceTree
 
 _FIX = flags.DEFINE_bool("fix", False, "Repairs what clang-format and ruff can repair.")
@@ -117,6 +117,7 @@ STEPS = (
     Step("shellcheck", _shellcheck),
     Step("house", house.check),
     Step("layers", layers.check),
+    Step("safety", safety.check),
     Step("clang-tidy", _clang_tidy),
 )
 
