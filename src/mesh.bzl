@@ -77,11 +77,11 @@ def mesh_cc_test(name, deps = [], copts = [], size = "small", main = True, **kwa
         **kwargs
     )
 
-def mesh_fuzz_test(name, deps = [], copts = [], tags = [], size = "small", **kwargs):
+def mesh_fuzz_test(name, deps = [], copts = [], tags = [], size = "small", generated = 200, **kwargs):
     """A fuzz target: a source that defines LLVMFuzzerTestOneInput.
 
-    `make fuzz` runs it under libFuzzer; in every other build it is a test that feeds it a
-    fixed series of inputs.
+    `make fuzz` runs it under libFuzzer; in every other build it is a test that feeds it the files
+    of corpus/<name>, and then a fixed series of inputs made from these.
 
     Args:
       name: of the target, x_fuzz for x_fuzz.cc.
@@ -89,12 +89,16 @@ def mesh_fuzz_test(name, deps = [], copts = [], tags = [], size = "small", **kwa
       copts: added after the warnings.
       tags: "fuzz" is added.
       size: Bazel's test size.
+      generated: inputs of the fixed series.
       **kwargs: for cc_test.
     """
+    corpus = native.glob(["corpus/" + name + "/*"])
     cc_test(
         name = name,
         size = size,
+        args = ["--generated=%d" % generated] + ["$(rootpath %s)" % file for file in corpus],
         copts = _WARNINGS + copts,
+        data = corpus,
         linkopts = select({
             "//src:fuzz_build": ["-fsanitize=fuzzer"],
             "//conditions:default": [],

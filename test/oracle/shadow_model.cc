@@ -83,6 +83,13 @@ bool ShadowModel::ShouldGrow(const Draw& draw) {
   return is_growing_ ? draw(8) != 0 : draw(8) == 0;
 }
 
+// The heap gave no memory for `object`: true if it may, else the end.
+bool ShadowModel::WasRefused(const char* what, const Object& object) {
+  if (!may_be_refused_) Fail(what, object, 0);
+  refused_++;
+  return true;
+}
+
 void ShadowModel::Allocate(const Draw& draw) {
   Object object = {nullptr, DrawSize(draw), 0};
   uint32_t kind = draw(8);
@@ -95,7 +102,7 @@ void ShadowModel::Allocate(const Draw& draw) {
   } else {
     object.address = static_cast<char*>(Malloc(object.size));
   }
-  if (object.address == nullptr) Fail("out of memory", object, 0);
+  if (object.address == nullptr && WasRefused("out of memory", object)) return;
   if (reinterpret_cast<uintptr_t>(object.address) % alignment != 0) {
     Fail("alignment", object, alignment);
   }
@@ -118,7 +125,7 @@ void ShadowModel::Reallocate(const Draw& draw) {
   size_t size = draw(2) == 0 ? DrawSize(draw) : object.size + draw(512);
   if (size == 0) size = 1;
   auto* moved = static_cast<char*>(Realloc(object.address, size));
-  if (moved == nullptr) Fail("realloc gave nothing", object, size);
+  if (moved == nullptr && WasRefused("realloc gave nothing", object)) return Check(object);
   // The contents are those of the old address; they are rewritten for the new one.
   size_t common = object.size < size ? object.size : size;
   // Where words are skipped, an object's old words are at other places than a shorter one's.
@@ -156,6 +163,7 @@ void ShadowModel::Free(const Draw& draw) {
 }
 
 void ShadowModel::Step(const Draw& draw) {
+  steps_++;
   bool grows = ShouldGrow(draw);
   uint32_t kind = draw(16);
   if (objects_.empty() || kind > 4) return grows ? Allocate(draw) : Free(draw);

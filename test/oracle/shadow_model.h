@@ -28,6 +28,10 @@ class ShadowModel {
   ShadowModel(const char* name, uint64_t seed, size_t max_objects)
       : name_(name), seed_(seed), max_objects_(max_objects) {}
 
+  // From now on the heap may say that it has no memory: an object is then not made, or stays as it
+  // was, and counts as refused.
+  void AllowRefusals() { may_be_refused_ = true; }
+
   // One random operation: an allocation of any kind, a reallocation, a free, a check, a rewrite.
   // The heap grows for a while, then shrinks for a while: spans become sparse.
   void Step(const Draw& draw);
@@ -42,11 +46,14 @@ class ShadowModel {
   void RewriteAll();
 
   size_t object_count() const { return objects_.size(); }
+  uint64_t steps() const { return steps_; }
+  uint64_t refused() const { return refused_; }
 
  private:
   size_t DrawSize(const Draw& draw) const;
   bool ShouldGrow(const Draw& draw);
   void Allocate(const Draw& draw);
+  bool WasRefused(const char* what, const Object& object);
   void Reallocate(const Draw& draw);
   void Free(const Draw& draw);
   Object& Any(const Draw& draw);
@@ -61,6 +68,9 @@ class ShadowModel {
   uint64_t stamp_ = 0;
   uint32_t phase_left_ = 0;
   bool is_growing_ = true;
+  bool may_be_refused_ = false;
+  uint64_t steps_ = 0;
+  uint64_t refused_ = 0;
 };
 
 }  // namespace mesh

@@ -10,6 +10,45 @@ std::atomic<FaultInjector*> installed{nullptr};
 
 }  // namespace
 
+int LikelyError(Call call) {
+  switch (call) {
+    case Call::kMemoryFile:
+    case Call::kMembarrier:
+    case Call::kClone:
+    case Call::kUserfaultfdOpen:
+      return EPERM;
+    case Call::kTruncate:
+      return ENOSPC;
+    case Call::kDescriptor:
+    case Call::kOpen:
+      return EMFILE;
+    case Call::kStat:
+    case Call::kClose:
+      return EBADF;
+    case Call::kRead:
+    case Call::kWrite:
+      return EIO;
+    case Call::kRelease:
+    case Call::kAdvise:
+    case Call::kSignalMask:
+    case Call::kSignalAction:
+    case Call::kSignalSend:
+    case Call::kUserfaultfdHandshake:
+    case Call::kUserfaultfdUnregister:
+    case Call::kUserfaultfdWake:
+      return EINVAL;
+    case Call::kPunchHole:
+    case Call::kRandom:
+      return ENOSYS;
+    case Call::kUserfaultfdRegister:
+      return EBUSY;
+    case Call::kUserfaultfdWriteProtect:
+      return ENOENT;
+    default:
+      return ENOMEM;
+  }
+}
+
 FaultInjector::FaultInjector() {
   MESH_CHECK(installed.exchange(this) == nullptr);
   fault_hook.store(&Hook);

@@ -12,6 +12,9 @@
 
 namespace mesh::os {
 
+// The error that a refused call of this kind is most likely to bring.
+int LikelyError(Call call);
+
 class FaultInjector {
  public:
   static constexpr int64_t kForever = INT64_MAX;
