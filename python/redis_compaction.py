@@ -7,7 +7,6 @@ redis_compaction.json and redis_compaction.png to --output_dir.
 Exit status: 0 all values right, 1 a value or a dump was wrong or a program failed, 2 bad flags.
 """
 
-import pathlib
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -15,10 +14,11 @@ from typing import Any
 
 import rich.console
 import rich.progress
-from absl import app, flags
+from absl import flags
 
 from python.mesh_tools import (
     allocators,
+    command_line,
     fragment_experiment,
     provenance,
     redis_experiment,
@@ -89,9 +89,8 @@ _OUTPUT_DIR = flags.DEFINE_string("output_dir", "demo-output", "Where the files 
 
 _SMALL_VALUE_BYTES = 240
 _LARGE_VALUE_BYTES = 492
-_FILE_COLUMNS = 120
-_EXIT_WRONG = 1
-_EXIT_USAGE = 2
+_PROGRAM = "redis_compaction"
+_TARGET = "//python:redis_compaction"
 _HOW_TO_GET_REDIS = (
     "No redis-server here, so the built-in fragmenting program is measured instead (--compact).\n"
     "To get Redis: apt-get install redis-server (Debian, Ubuntu), then run this again."
@@ -99,47 +98,17 @@ _HOW_TO_GET_REDIS = (
 _JEMALLOC_SONAME = "libjemalloc.so.2"
 
 
-class UsageError(Exception):
-    """The command line asks for something that cannot be done."""
-
-
-def _built_file(path: str) -> pathlib.Path:
-    """Finds a file that Bazel built: beside this program, or in the source tree's bazel-bin."""
-    root = pathlib.Path(__file__).absolute().parent.parent
-    candidates = [root / path, root / "bazel-bin" / path]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise UsageError(f"{path} is not built: run this by bazel run {provenance.BAZEL_TARGET}")
-
-
-def _mesh_allocator() -> allocators.Allocator:
-    if _MESH_LIBRARY.value is None:
-        return allocators.mesh(_built_file("src/libmesh/libmesh.so"))
-    library = provenance.user_path(_MESH_LIBRARY.value)
-    if not library.is_file():
-        raise UsageError(f"--mesh_library: there is no file {_MESH_LIBRARY.value}")
-    return allocators.mesh(library)
-
-
-def _peers() -> list[allocators.Allocator]:
-    try:
-        return [allocators.parse_peer(text) for text in _PEERS.value]
-    except allocators.PeerError as error:
-        raise UsageError(f"--peers: {error}") from error
-
-
 def _find_redis() -> str | None:
     """Returns the redis-server to use, None for the built-in program.
 
     Raises:
-        UsageError: Redis was asked for by name and is not there.
+        command_line.UsageError: Redis was asked for by name and is not there.
     """
     if _WORKLOAD.value == "fragment":
         return None
     found = shutil.which(_REDIS_SERVER.value)
     if found is None and (_WORKLOAD.value == "redis" or flags.FLAGS["redis_server"].present):
-        raise UsageError(f"--redis_server: there is no program {_REDIS_SERVER.value}")
+        raise command_line.UsageError(f"--redis_server: there is no program {_REDIS_SERVER.value}")
     return found
 
 
@@ -153,15 +122,21 @@ def _compared(redis: str | None) -> list[allocators.Allocator]:
         jemalloc = allocators.find_library(_JEMALLOC_SONAME)
         if jemalloc is not None:
             ours.append(allocators.Allocator("jemalloc", preload=str(jemalloc)))
-    compared = [*ours, *_peers(), _mesh_allocator()]
+    compared = [
+        *ours,
+        *command_line.peers(_PEERS.value),
+        command_line.mesh_allocator(_MESH_LIBRARY.value, _TARGET),
+    ]
     names = [allocator.name for allocator in compared]
     if len(set(names)) != len(names):
-        raise UsageError(f"--peers: a name is used twice in {', '.join(names)}")
+        raise command_line.UsageError(f"--peers: a name is used twice in {', '.join(names)}")
     if allocators.ACTIVE_DEFRAG in names:
         if redis is None:
-            raise UsageError("--peers: activedefrag is a part of Redis, there is none in this run")
+            raise command_line.UsageError(
+                "--peers: activedefrag is a part of Redis, there is none in this run"
+            )
         if not redis_experiment.has_active_defrag(redis):
-            raise UsageError(f"--peers: {redis} is built without activedefrag")
+            raise command_line.UsageError(f"--peers: {redis} is built without activedefrag")
     return compared
 
 
@@ -182,7 +157,7 @@ def _redis_plan(executable: str) -> redis_experiment.Plan:
 
 def _fragment_plan() -> fragment_experiment.Plan:
     return fragment_experiment.Plan(
-        executable=_built_file("test/programs/fragment"),
+        executable=command_line.built_file("test/programs/fragment", _TARGET),
         heap_mb=_HEAP_MB.value,
         settle_s=_SETTLE.value,
         sample_ms=_SAMPLE.value,
@@ -229,16 +204,6 @@ def _measure(
     )
 
 
-def _progress_bar(console: rich.console.Console) -> rich.progress.Progress:
-    return rich.progress.Progress(
-        rich.progress.TextColumn("{task.description:<24}"),
-        rich.progress.BarColumn(),
-        rich.progress.TaskProgressColumn(),
-        rich.progress.TimeElapsedColumn(),
-        console=console,
-    )
-
-
 def _write(comparison: results.Comparison, console: rich.console.Console) -> None:
     # Loading matplotlib takes a second: not while somebody waits for a word about a bad flag.
     from python.mesh_tools import plot
@@ -251,54 +216,34 @@ def _write(comparison: results.Comparison, console: rich.console.Console) -> Non
     console.print(f"written: {directory}/redis_compaction.json, .png", soft_wrap=True)
 
 
-def _say(message: object) -> None:
-    print(f"redis_compaction: {message}", file=sys.stderr)
-
-
 def main(argv: Sequence[str]) -> int:
     """Runs the comparison; returns the exit status."""
     del argv  # Flags only; what is left over has been refused.
-    # A file has no width of its own; 80 columns, the default, would break lines.
-    console = rich.console.Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS)
+    console = command_line.make_console()
     try:
         redis = _find_redis()
         compared = _compared(redis)
         if redis is None and _WORKLOAD.value == "auto":
             console.print(_HOW_TO_GET_REDIS)
         print(f"seed {_SEED.value}")
-        with _progress_bar(console) as bar:
+        with command_line.progress_bar(console) as bar:
             parameters, runs = _measure(redis, compared, bar)
         comparison = results.Comparison(
             workload="Fragmenting program" if redis is None else "Redis as an LRU cache",
             baseline=compared[0].name,
-            provenance=provenance.describe(sys.argv),
+            provenance=provenance.describe(sys.argv, _TARGET),
             parameters=parameters,
             runs=runs,
         )
         _write(comparison, console)
-    except UsageError as error:
-        _say(error)
-        return _EXIT_USAGE
+    except command_line.UsageError as error:
+        command_line.say(_PROGRAM, error)
+        return command_line.EXIT_USAGE
     except _FAILURES as error:
-        _say(error)
-        return _EXIT_WRONG
-    return 0 if all(run.is_right for run in runs) else _EXIT_WRONG
-
-
-def _parse_flags(argv: Sequence[str]) -> list[str]:
-    """Parses the command line; a bad one ends in one line and status 2."""
-    try:
-        rest: list[str] = flags.FLAGS(argv)
-    except flags.Error as error:
-        _say(" ".join(str(error).split()))
-        sys.exit(_EXIT_USAGE)
-    except SystemExit:
-        sys.exit(0)  # --help has been printed; absl calls that a failure.
-    if rest[1:]:
-        _say(f"unexpected argument '{rest[1]}'")
-        sys.exit(_EXIT_USAGE)
-    return rest
+        command_line.say(_PROGRAM, error)
+        return command_line.EXIT_WRONG
+    return 0 if all(run.is_right for run in runs) else command_line.EXIT_WRONG
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=_parse_flags)
+    command_line.run(_PROGRAM, main)

@@ -12,6 +12,13 @@ GLIBC_PRELOAD = "libc.so.6"
 ACTIVE_DEFRAG = "activedefrag"
 MESH = "mesh"
 
+# What the packages of Debian and Ubuntu call the libraries; the newest first.
+_PEER_SONAMES = {
+    "jemalloc": ["libjemalloc.so.2"],
+    "tcmalloc": ["libtcmalloc_minimal.so.4"],
+    "mimalloc": ["libmimalloc.so.3", "libmimalloc.so.2", "libmimalloc.so.2.0"],
+}
+
 _MESH_LINES = {
     "meshes": re.compile(r"^MESH COUNT:\s+(\d+)", re.MULTILINE),
     "meshed_mb": re.compile(r"^Meshed MB \(total\):\s+(\d+(?:\.\d+)?)", re.MULTILINE),
@@ -94,6 +101,16 @@ def find_library(soname: str) -> pathlib.Path | None:
             for found in sorted(pathlib.Path(directory).glob(pattern)):
                 return found
     return None
+
+
+def installed_peers() -> list[Allocator]:
+    """Returns the allocators that this machine's packages bring, for programs linked to none."""
+    found = [Allocator("glibc")]
+    for name, sonames in _PEER_SONAMES.items():
+        library = next((lib for soname in sonames if (lib := find_library(soname))), None)
+        if library is not None:
+            found.append(Allocator(name, preload=str(library)))
+    return found
 
 
 def parse_mesh_report(stderr: str) -> MeshReport | None:

@@ -8,8 +8,6 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 
-BAZEL_TARGET = "//python:redis_compaction"
-
 
 def repository() -> pathlib.Path:
     """Returns the source tree: the one `bazel run` was called in, else the current directory."""
@@ -34,25 +32,25 @@ def commit(directory: pathlib.Path) -> str:
     return head + ("+changes" if changed else "")
 
 
-def command(arguments: Sequence[str]) -> str:
+def command(arguments: Sequence[str], target: str) -> str:
     """Returns the command to type again.
 
     Args:
-        arguments: sys.argv.
+        arguments: sys.argv. target: the program as a Bazel target.
     """
     if "BUILD_WORKSPACE_DIRECTORY" in os.environ:
-        words = ["bazel", "run", "-c", "opt", BAZEL_TARGET]
+        words = ["bazel", "run", "-c", "opt", target]
         if arguments[1:]:
             words += ["--", *arguments[1:]]
         return shlex.join(words)
     return shlex.join(["python3", *arguments])
 
 
-def describe(arguments: Sequence[str]) -> dict[str, str]:
+def describe(arguments: Sequence[str], target: str) -> dict[str, str]:
     """Returns everything a reader needs to repeat the run and to judge it."""
     return {
         "commit": commit(repository()),
-        "command": command(arguments),
+        "command": command(arguments, target),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "kernel": f"{platform.system()} {platform.release()}",
         "processors": str(os.cpu_count()),

@@ -107,11 +107,11 @@ def test_with_redis_the_experiment_is_run(tmp_path: pathlib.Path) -> None:
 def test_the_command_is_repeatable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BUILD_WORKSPACE_DIRECTORY", "/somewhere")
     assert (
-        provenance.command(["x", "--rounds=2"])
+        provenance.command(["x", "--rounds=2"], "//python:redis_compaction")
         == "bazel run -c opt //python:redis_compaction -- --rounds=2"
     )
     monkeypatch.delenv("BUILD_WORKSPACE_DIRECTORY")
-    assert provenance.command(["x.py", "--peers=a b"]) == "python3 x.py '--peers=a b'"
+    assert provenance.command(["x.py", "--peers=a b"], "//x") == "python3 x.py '--peers=a b'"
 
 
 def test_the_commit_of_no_repository_is_unknown(tmp_path: pathlib.Path) -> None:

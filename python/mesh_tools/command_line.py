@@ -1,0 +1,104 @@
+"""What the programs of this directory share: bad flags end in one line, files are found."""
+
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+
+import rich.console
+import rich.progress
+from absl import app, flags
+
+from python.mesh_tools import allocators, provenance
+
+EXIT_WRONG = 1
+EXIT_USAGE = 2
+
+_FILE_COLUMNS = 120
+
+
+class UsageError(Exception):
+    """The command line asks for something that cannot be done."""
+
+
+def built_file(path: str, target: str) -> pathlib.Path:
+    """Finds a file that Bazel built: in this program's runfiles, or in the tree's bazel-bin.
+
+    Args:
+        path: from the root of the repository.
+        target: the Bazel target that brings the file, for the message.
+
+    Raises:
+        UsageError: it is in neither place.
+    """
+    root = pathlib.Path(__file__).absolute().parent.parent.parent
+    for candidate in (root / path, root / "bazel-bin" / path):
+        if candidate.is_file():
+            return candidate
+    raise UsageError(f"{path} is not built: run this by bazel run {target}")
+
+
+def mesh_allocator(library: str | None, target: str) -> allocators.Allocator:
+    """Returns the Mesh to measure: --mesh_library, or by default the one built with the program.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    if library is None:
+        return allocators.mesh(built_file("src/libmesh/libmesh.so", target))
+    path = provenance.user_path(library)
+    if not path.is_file():
+        raise UsageError(f"--mesh_library: there is no file {library}")
+    return allocators.mesh(path)
+
+
+def peers(texts: Sequence[str]) -> list[allocators.Allocator]:
+    """Reads --peers.
+
+    Raises:
+        UsageError: an entry is not usable.
+    """
+    try:
+        return [allocators.parse_peer(text) for text in texts]
+    except allocators.PeerError as error:
+        raise UsageError(f"--peers: {error}") from error
+
+
+def make_console() -> rich.console.Console:
+    """Returns a console for stdout."""
+    # A file has no width of its own; 80 columns, the default, would break lines.
+    return rich.console.Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS)
+
+
+def progress_bar(console: rich.console.Console) -> rich.progress.Progress:
+    """Returns a bar that says what runs, how far it is and since when."""
+    return rich.progress.Progress(
+        rich.progress.TextColumn("{task.description:<24}"),
+        rich.progress.BarColumn(),
+        rich.progress.TaskProgressColumn(),
+        rich.progress.TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def say(program: str, message: object) -> None:
+    """Prints one line on stderr in the program's name."""
+    print(f"{program}: {message}", file=sys.stderr)
+
+
+def run(program: str, main: Callable[[Sequence[str]], int]) -> None:
+    """Parses the flags, runs `main` and exits with what it returns; a bad flag is status 2."""
+
+    def parse(argv: Sequence[str]) -> list[str]:
+        try:
+            rest: list[str] = flags.FLAGS(argv)
+        except flags.Error as error:
+            say(program, " ".join(str(error).split()))
+            sys.exit(EXIT_USAGE)
+        except SystemExit:
+            sys.exit(0)  # --help has been printed; absl calls that a failure.
+        if rest[1:]:
+            say(program, f"unexpected argument '{rest[1]}'")
+            sys.exit(EXIT_USAGE)
+        return rest
+
+    app.run(main, flags_parser=parse)
