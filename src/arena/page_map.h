@@ -78,15 +78,22 @@ struct Segment {
 
 class PageMap {
  public:
-  // The entry of the page that `address` lies in; empty for memory that is not ours. Any address.
-  static PageEntry Find(uintptr_t address) {
+  // Where the entry of the page that `address` lies in is kept; null for memory that is not ours.
+  // Any address.
+  static MESH_ALWAYS_INLINE const std::atomic<PageEntry>* Locate(uintptr_t address) {
     uintptr_t window = address >> kWindowShift;
-    if (MESH_UNLIKELY(window >= kWindowCount)) return PageEntry();
+    if (MESH_UNLIKELY(window >= kWindowCount)) return nullptr;
     // order: acquire; pairs with the release in Enter(). The entries that it points to are visible.
     const std::atomic<PageEntry>* entries = entries_of_[window].load(std::memory_order_acquire);
-    if (MESH_UNLIKELY(entries == nullptr)) return PageEntry();
+    if (MESH_UNLIKELY(entries == nullptr)) return nullptr;
+    return &entries[(address >> kPageShift) & (kWindowPages - 1)];
+  }
+
+  // The entry of the page that `address` lies in; empty for memory that is not ours. Any address.
+  static PageEntry Find(uintptr_t address) {
+    const std::atomic<PageEntry>* entry = Locate(address);
     // order: relaxed; whoever holds an object got its address from a thread that saw the entry.
-    return entries[(address >> kPageShift) & (kWindowPages - 1)].load(std::memory_order_relaxed);
+    return entry != nullptr ? entry->load(std::memory_order_relaxed) : PageEntry();
   }
 
   // Whether `address` lies in a segment of ours, in use or not.

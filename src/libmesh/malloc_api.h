@@ -20,7 +20,10 @@ namespace mesh {
 template <typename Heap>
 class MallocApi {
  public:
-  static MESH_ALWAYS_INLINE void* Malloc(size_t size) { return OrNoMemory(Heap::Malloc(size)); }
+  static MESH_ALWAYS_INLINE void* Malloc(size_t size) {
+    void* object = Heap::TryMalloc(size);
+    return MESH_LIKELY(object != nullptr) ? object : MallocFresh(size);
+  }
 
   static MESH_ALWAYS_INLINE void Free(void* object) { Heap::Free(object); }
 
@@ -94,6 +97,9 @@ class MallocApi {
     errno = error;
     return nullptr;
   }
+
+  // Out of line, so that Malloc ends in a jump to it and needs no frame.
+  static MESH_NOINLINE void* MallocFresh(size_t size) { return OrNoMemory(Heap::Malloc(size)); }
 
   static MESH_NOINLINE void* NoMemory() { return Fail(ENOMEM); }
 

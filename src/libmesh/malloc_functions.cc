@@ -13,9 +13,21 @@
 
 using mesh::ProcessMalloc;
 
-MESH_EXPORT void* malloc(size_t size) noexcept {
-  if (mesh::IsFileBuffer(size, __builtin_return_address(0))) {
+namespace {
+
+// A size that a stream's buffer may have.
+MESH_NOINLINE void* AllocateBlockSized(size_t size, const void* caller) {
+  if (mesh::IsFileBuffer(size, caller)) {
     return ProcessMalloc::Memalign(mesh::kPinnedAlignment, size);
+  }
+  return ProcessMalloc::Malloc(size);
+}
+
+}  // namespace
+
+MESH_EXPORT void* malloc(size_t size) noexcept {
+  if (MESH_UNLIKELY(size % mesh::kFileBufferUnit == 0)) {
+    return AllocateBlockSized(size, __builtin_return_address(0));
   }
   return ProcessMalloc::Malloc(size);
 }

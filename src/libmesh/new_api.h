@@ -17,14 +17,19 @@ template <typename Heap, typename Handlers>
 class NewApi {
  public:
   static MESH_ALWAYS_INLINE void* New(size_t size) {
-    void* object = Heap::Malloc(size);
-    return MESH_LIKELY(object != nullptr) ? object : NewSlow(0, size);
+    void* object = Heap::TryMalloc(size);
+    return MESH_LIKELY(object != nullptr) ? object : NewFresh(size);
   }
 
   // `alignment`: a power of two.
   static MESH_ALWAYS_INLINE void* NewAligned(size_t size, size_t alignment) {
     void* object = Heap::AlignedAlloc(alignment, size);
     return MESH_LIKELY(object != nullptr) ? object : NewSlow(alignment, size);
+  }
+
+  static MESH_NOINLINE void* NewFresh(size_t size) {
+    void* object = Heap::Malloc(size);
+    return MESH_LIKELY(object != nullptr) ? object : NewSlow(0, size);
   }
 
   // The loop of [new.delete.single]: as long as there is a handler, it may free something, put

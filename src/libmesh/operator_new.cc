@@ -109,33 +109,33 @@ MESH_EXPORT_NEW void* operator new[](size_t size, std::align_val_t alignment,
 }
 
 // Size and alignment of delete are promises of the compiler that we do not need.
-MESH_EXPORT_NEW void operator delete(void* object) noexcept { mesh::Free(object); }
-MESH_EXPORT_NEW void operator delete[](void* object) noexcept { mesh::Free(object); }
-MESH_EXPORT_NEW void operator delete(void* object, size_t) noexcept { mesh::Free(object); }
-MESH_EXPORT_NEW void operator delete[](void* object, size_t) noexcept { mesh::Free(object); }
+MESH_EXPORT_NEW void operator delete(void* object) noexcept { mesh::FastFree(object); }
+MESH_EXPORT_NEW void operator delete[](void* object) noexcept { mesh::FastFree(object); }
+MESH_EXPORT_NEW void operator delete(void* object, size_t) noexcept { mesh::FastFree(object); }
+MESH_EXPORT_NEW void operator delete[](void* object, size_t) noexcept { mesh::FastFree(object); }
 MESH_EXPORT_NEW void operator delete(void* object, const std::nothrow_t&) noexcept {
-  mesh::Free(object);
+  mesh::FastFree(object);
 }
 MESH_EXPORT_NEW void operator delete[](void* object, const std::nothrow_t&) noexcept {
-  mesh::Free(object);
+  mesh::FastFree(object);
 }
 MESH_EXPORT_NEW void operator delete(void* object, std::align_val_t) noexcept {
-  mesh::Free(object);
+  mesh::FastFree(object);
 }
 MESH_EXPORT_NEW void operator delete[](void* object, std::align_val_t) noexcept {
-  mesh::Free(object);
+  mesh::FastFree(object);
 }
 MESH_EXPORT_NEW void operator delete(void* object, size_t, std::align_val_t) noexcept {
-  mesh::Free(object);
+  mesh::FastFree(object);
 }
 MESH_EXPORT_NEW void operator delete[](void* object, size_t, std::align_val_t) noexcept {
-  mesh::Free(object);
+  mesh::FastFree(object);
 }
 MESH_EXPORT_NEW void operator delete(void* object, std::align_val_t,
                                      const std::nothrow_t&) noexcept {
-  mesh::Free(object);
+  mesh::FastFree(object);
 }
 MESH_EXPORT_NEW void operator delete[](void* object, std::align_val_t,
                                        const std::nothrow_t&) noexcept {
-  mesh::Free(object);
+  mesh::FastFree(object);
 }

@@ -6,13 +6,15 @@
 #include <cstddef>
 
 #include "src/libmesh/malloc_api.h"
+#include "src/runtime/fast_path.h"
 #include "src/runtime/heap.h"
 
 namespace mesh {
 
 struct ProcessHeap {
-  static MESH_ALWAYS_INLINE void* Malloc(size_t size) { return mesh::Malloc(size); }
-  static MESH_ALWAYS_INLINE void Free(void* object) { mesh::Free(object); }
+  static MESH_ALWAYS_INLINE void* TryMalloc(size_t size) { return mesh::TryMalloc(size); }
+  static void* Malloc(size_t size) { return SlowMalloc(size); }
+  static MESH_ALWAYS_INLINE void Free(void* object) { FastFree(object); }
   static void* Calloc(size_t size) { return mesh::Calloc(size); }
   static void* Realloc(void* object, size_t size) { return mesh::Realloc(object, size); }
   static void* AlignedAlloc(size_t alignment, size_t size) {

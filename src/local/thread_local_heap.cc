@@ -20,7 +20,7 @@ constexpr uint32_t VectorLimit(SizeClass size_class) {
 
 constexpr size_t TotalSlots() {
   size_t total = 0;
-  for (SizeClass c = 1; c < kClassCount; c++) total += VectorLimit(c);
+  for (SizeClass c = 1; c < kClassCount; c++) total += ShuffleVector::StorageFor(VectorLimit(c));
   return total;
 }
 
@@ -39,11 +39,12 @@ ThreadLocalHeap* ThreadLocalHeap::Create(void* memory, uint16_t id) {
 void ThreadLocalHeap::Start(GlobalHeap* global, uint64_t seed, bool shuffle) {
   global_ = global;
   random_.Seed(seed);
+  shuffle_ = shuffle;
   auto* slots = reinterpret_cast<void**>(reinterpret_cast<char*>(this) +
                                          RoundUp(sizeof(ThreadLocalHeap), 64));
   for (SizeClass c = 1; c < kClassCount; c++) {
-    vectors_[c].Init(slots, VectorLimit(c), shuffle);
-    slots += VectorLimit(c);
+    vectors_[c].Init(slots, VectorLimit(c));
+    slots += ShuffleVector::StorageFor(VectorLimit(c));
   }
 }
 
@@ -54,7 +55,7 @@ void* ThreadLocalHeap::Refill(SizeClass size_class) {
   vector.Grow();
   uint32_t got =
       global_->size_class_heap(size_class)
-          .Refill(id_, &attached_[size_class], random_, vector.shuffle(), vector.slots(), wanted);
+          .Refill(id_, &attached_[size_class], random_, shuffle_, vector.slots(), wanted);
   if (got == 0) return nullptr;
   vector.set_size(got);
   return vector.Pop();
@@ -62,13 +63,12 @@ void* ThreadLocalHeap::Refill(SizeClass size_class) {
 
 void ThreadLocalHeap::FreeSlow(void* object, SizeClass size_class) {
   ShuffleVector& vector = vectors_[size_class];
-  uint32_t size = vector.size();
-  uint32_t sent = (size + 1) / 2;
-  global_->size_class_heap(size_class).Release(vector.slots() + size - sent, sent, [&] {
-    vector.set_size(size - sent);
+  uint32_t sent = (vector.size() + 1) / 2;
+  global_->size_class_heap(size_class).Release(vector.slots(), sent, [&] {
+    vector.DropOldest(sent);
   });
   vector.Grow();
-  vector.Push(object, random_);
+  vector.Push(object);
 }
 
 void ThreadLocalHeap::Flush(bool lenient) {

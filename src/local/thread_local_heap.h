@@ -32,12 +32,10 @@ class ThreadLocalHeap {
   // The next free slot of the class, or null: then Refill().
   MESH_ALWAYS_INLINE void* Take(SizeClass size_class) { return vectors_[size_class].Pop(); }
 
-  // Keeps a freed object. False when there is no room: then FreeSlow().
-  MESH_ALWAYS_INLINE bool Keep(void* object, SizeClass size_class) {
-    ShuffleVector& vector = vectors_[size_class];
-    if (MESH_UNLIKELY(vector.is_full())) return false;
-    vector.Push(object, random_);
-    return true;
+  // Keeps a freed object. False when there is no room: then FreeSlow(). `size_class` may be
+  // whatever a page entry says: there is never room for what is no slot of a class.
+  MESH_ALWAYS_INLINE bool Keep(void* object, size_t size_class) {
+    return vectors_[size_class].Push(object);
   }
 
   // Fetches slots from the global heap and returns one; null when out of memory.
@@ -57,8 +55,9 @@ class ThreadLocalHeap {
  private:
   friend class IntrusiveList<ThreadLocalHeap>;
 
-  ShuffleVector vectors_[kClassCount];
+  ShuffleVector vectors_[kEntryClassCount];
   Random random_;
+  bool shuffle_ = false;
   GlobalHeap* global_ = nullptr;
   SpanId attached_[kClassCount] = {};
   uint16_t id_ = 0;

@@ -6,6 +6,7 @@
 #include "heaplayers/zeroing_layer.h"
 #include "src/arena/page_map.h"
 #include "src/base/check.h"
+#include "src/runtime/fast_path.h"
 #include "src/runtime/runtime.h"
 #include "src/runtime/thread_state.h"
 #include "src/sizeclass/size_class.h"
@@ -32,7 +33,7 @@ MESH_NOINLINE void* AllocateLarge(size_t size, size_t alignment, bool zeroed) {
   return object;
 }
 
-MESH_NOINLINE void FreeSlow(void* object, SizeClass size_class) {
+void FreeToClass(void* object, SizeClass size_class) {
   BusyScope busy;
   Runtime& runtime = Runtime::Get();
   ThreadLocalHeap* heap = runtime.AttachThread();
@@ -46,18 +47,11 @@ MESH_ALWAYS_INLINE void* AllocateClass(SizeClass size_class) {
   return MESH_LIKELY(object != nullptr) ? object : AllocateSlow(size_class);
 }
 
-// Null, foreign, large, or no object at all.
-MESH_NOINLINE void FreeUnusual(void* object, PageEntry entry) {
-  if (entry.size_class() == kLargeClass) {
-    BusyScope busy;
-    Runtime& runtime = Runtime::Get();
-    runtime.global().FreeLarge(object);
-    runtime.OnSlowPath();
-    return;
-  }
-  if (PageMap::Owns(reinterpret_cast<uintptr_t>(object))) {
-    FatalAt("free of a pointer that is not in use", object);
-  }
+void FreeLarge(void* object) {
+  BusyScope busy;
+  Runtime& runtime = Runtime::Get();
+  runtime.global().FreeLarge(object);
+  runtime.OnSlowPath();
 }
 
 PageEntry EntryOf(const void* object) { return PageMap::Find(reinterpret_cast<uintptr_t>(object)); }
@@ -72,9 +66,9 @@ class PageHeapSource {
  public:
   static constexpr size_t kAlignment = kMinAlignment;
 
-  MESH_ALWAYS_INLINE void* malloc(size_t size) {
-    if (MESH_LIKELY(size <= kMaxSmallSize)) return AllocateClass(ClassFor(size));
-    return AllocateLarge(size, kMinAlignment, false);
+  void* malloc(size_t size) {
+    void* object = TryMalloc(size);
+    return MESH_LIKELY(object != nullptr) ? object : SlowMalloc(size);
   }
 
   void* malloc_zeroed(size_t size) {
@@ -88,12 +82,7 @@ class PageHeapSource {
     return AllocateLarge(size, alignment, false);
   }
 
-  MESH_ALWAYS_INLINE void free(void* object) {
-    PageEntry entry = EntryOf(object);
-    if (MESH_UNLIKELY(!IsSmall(entry))) return FreeUnusual(object, entry);
-    SizeClass size_class = entry.size_class();
-    if (MESH_UNLIKELY(!thread_state.heap->Keep(object, size_class))) FreeSlow(object, size_class);
-  }
+  void free(void* object) { FastFree(object); }
 
   size_t usable_size(const void* object) {
     PageEntry entry = EntryOf(object);
@@ -123,6 +112,21 @@ using MeshHeap =
 constinit MeshHeap heap;
 
 }  // namespace
+
+MESH_NOINLINE void* SlowMalloc(size_t size) {
+  if (MESH_LIKELY(size <= kMaxSmallSize)) return AllocateClass(ClassFor(size));
+  return AllocateLarge(size, kMinAlignment, false);
+}
+
+MESH_NOINLINE void SlowFree(void* object) {
+  SizeClass size_class = EntryOf(object).size_class();
+  if (size_class != kNoClass && size_class < kClassCount) return FreeToClass(object, size_class);
+  if (size_class == kLargeClass) return FreeLarge(object);
+  // Null and foreign pointers are left alone.
+  if (PageMap::Owns(reinterpret_cast<uintptr_t>(object))) {
+    FatalAt("free of a pointer that is not in use", object);
+  }
+}
 
 void* Malloc(size_t size) { return heap.malloc(size); }
 

@@ -28,11 +28,6 @@ namespace mesh {
 using SizeClass = uint8_t;
 
 inline constexpr SizeClass kNoClass = 0;
-// The class of page entries of large objects: a run of pages of their own.
-inline constexpr SizeClass kLargeClass = 255;
-// The class of page entries that a size class has taken for spans to come.
-inline constexpr SizeClass kReservedClass = 254;
-
 // Smallest alignment of every object [bytes]; that of max_align_t.
 inline constexpr size_t kMinAlignment = 16;
 // Largest request that is served from a span with other objects [bytes].
@@ -96,6 +91,12 @@ inline constexpr SizeClass kClassCount =
     1 + internal::kMeshableClasses + internal::kWholeClasses + internal::kPinnedClasses;
 inline constexpr SizeClass kFirstPinnedClass =
     1 + internal::kMeshableClasses + internal::kWholeClasses;
+// The class of page entries of large objects: a run of pages of their own.
+inline constexpr SizeClass kLargeClass = kClassCount;
+// The class of page entries that a size class has taken for spans to come.
+inline constexpr SizeClass kReservedClass = kClassCount + 1;
+// One past everything that a page entry may say.
+inline constexpr SizeClass kEntryClassCount = kClassCount + 2;
 
 namespace internal {
 

@@ -25,6 +25,7 @@ class FakeHeap {
   static size_t last_size() { return last_size_; }
   static size_t last_alignment() { return last_alignment_; }
 
+  static void* TryMalloc(size_t) { return nullptr; }
   static void* Malloc(size_t size) { return AlignedAlloc(16, size); }
 
   static void* Calloc(size_t size) {

@@ -1,0 +1,44 @@
+// The paths of malloc and free that nearly every call takes, to be compiled into their callers.
+//
+//   TryMalloc:  size -> class (one load) -> the thread's vector -> its top slot
+//   FastFree:   address -> page entry (two loads) -> class -> the thread's vector
+//
+// No atomic operation that costs more than a plain one, no call, no lock. What they cannot serve
+// goes to the slow paths in heap.cc.
+// Room: runtime. Thread rule: as heap.h, whose Malloc and Free are these.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "src/arena/page_map.h"
+#include "src/base/check.h"
+#include "src/runtime/thread_state.h"
+#include "src/sizeclass/size_class.h"
+
+namespace mesh {
+
+// Sizes whose class is found by one load; the rest has more to do than to find it.
+inline constexpr size_t kFastSize = internal::kFineLimit;
+
+// Any size: an empty vector, a size above kFineLimit, a thread without a heap.
+void* SlowMalloc(size_t size);
+// Any pointer: null, foreign, large, or no room in the vector.
+void SlowFree(void* object);
+
+// A slot that is at hand, or null: then SlowMalloc.
+MESH_ALWAYS_INLINE void* TryMalloc(size_t size) {
+  if (MESH_UNLIKELY(size > kFastSize)) return nullptr;
+  return thread_state.heap->Take(ClassFor(size));
+}
+
+MESH_ALWAYS_INLINE void FastFree(void* object) {
+  const std::atomic<PageEntry>* entry = PageMap::Locate(reinterpret_cast<uintptr_t>(object));
+  if (MESH_UNLIKELY(entry == nullptr)) return SlowFree(object);
+  // order: relaxed; as in PageMap::Find(). Whatever is no object of a size class has a class whose
+  // vector never has room.
+  size_t size_class = entry->load(std::memory_order_relaxed).size_class();
+  if (MESH_UNLIKELY(!thread_state.heap->Keep(object, size_class))) SlowFree(object);
+}
+
+}  // namespace mesh
