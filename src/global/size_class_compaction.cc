@@ -59,18 +59,20 @@ uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, Sp
     *cursor = arena_->NextSpan(before, size_class_);
     if (*cursor == kNoSpan) break;
     MiniHeap* span = MiniHeap::Of(*cursor);
-    if (span->memory() != SpanMemory::kBacked) continue;
+    if (!span->is_backed()) continue;
+    MiniHeap* leader = span->leader();
+    if (leader->place() == SpanPlace::kWithdrawn) continue;
+    bool can_move = !backing_->CanShow(span->backing());
+    bool is_wasteful = can_move && backing_->IsWasteful(span->backing());
     // New objects come to be at the addresses of an attached span: it would be copied again at
     // once.
-    MiniHeap* leader = span->leader();
-    if (leader->place() == SpanPlace::kAttached || leader->place() == SpanPlace::kWithdrawn)
-      continue;
+    if (leader->place() == SpanPlace::kAttached && !is_wasteful) continue;
     os::Result<size_t> copied = table.CopiedPages(span->address(), span->length());
-    if (!copied.ok() || copied.value == 0) continue;
+    if (!copied.ok() || (copied.value == 0 && !is_wasteful)) continue;
     if (backing_->CanFold(span->backing())) {
       spans[count++] = span;
       copied_pages += static_cast<uint32_t>(copied.value);
-    } else if (!backing_->CanShow(span->backing())) {
+    } else if (can_move) {
       // A fork's child may see the old pages: the group moves to new ones.
       if (!mesher.Add({&leader, 1})) {
         if (mesher.is_empty()) continue;
@@ -79,6 +81,7 @@ uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, Sp
       }
       RemoveFromListLocked(leader);
       leader->place_ = SpanPlace::kWithdrawn;
+      leader->owner_ = 0;
       copied_pages += static_cast<uint32_t>(copied.value);
     }
   }

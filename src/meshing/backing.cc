@@ -21,6 +21,7 @@ void Backing::ForgetFileLocked() {
   // order: relaxed; see OwnsDescriptorAmong().
   descriptor_.store(-1, std::memory_order_relaxed);
   file_size_ = 0;
+  open_file_ = kNoFile;
   for (uint32_t i = 0; i < chunk_count_; i++) chunks_[i].in_file = false;
 }
 
@@ -61,6 +62,13 @@ uint32_t Backing::FindChunkSlotLocked() {
   return chunk_count_ < kMaxChunks ? chunk_count_ : kNoChunk;
 }
 
+uint32_t Backing::FindFileSlotLocked() {
+  uint32_t slot = 0;
+  while (files_[slot].chunks > 0 || files_[slot].in_use > 0) slot++;
+  files_[slot].held = 0;
+  return slot;
+}
+
 bool Backing::AddChunkLocked() {
   uint32_t slot = FindChunkSlotLocked();
   if (slot == kNoChunk) return false;
@@ -76,6 +84,9 @@ bool Backing::AddChunkLocked() {
   if (!place.ok()) return false;
   // Refused, process ids are compared instead.
   static_cast<void>(detector_.Arm());
+  chunk.file = in_file && open_file_ != kNoFile ? open_file_ : FindFileSlotLocked();
+  if (in_file) open_file_ = chunk.file;
+  files_[chunk.file].chunks++;
   chunk.address = place.value;
   chunk.fresh = 0;
   chunk.in_use = 0;
@@ -110,6 +121,7 @@ BackingPage Backing::Allocate(PageCount pages) {
     if (page == kNoBackingPage) return page;
     in_use_ += pages;
     ChunkOf(page).in_use += pages;
+    files_[ChunkOf(page).file].in_use += pages;
   }
   // Before kernel 5.14 there is no such advice, and the first write brings the page.
   os::Status backed = os::Populate(AddressOf(page), BytesOf(pages));
@@ -122,6 +134,7 @@ void Backing::Free(BackingPage first, PageCount pages) {
   MutexLock lock(lock_);
   Chunk& chunk = ChunkOf(first);
   chunk.in_use -= pages;
+  files_[chunk.file].in_use -= pages;
   if (chunk.retired) return;  // [B2]
   in_use_ -= pages;
   // In a child that came by a fork which no hook saw, the pages are its parent's.
@@ -185,6 +198,8 @@ void Backing::Retire() {
     static_cast<void>(os::Unmap(chunk.address, BytesOf(kChunkPages)));
     chunk.address = 0;
     chunk.retired = true;
+    files_[chunk.file].chunks--;
+    files_[chunk.file].held += chunk.in_use;
   }
   was_retired_ = true;
   ForgetFileLocked();
@@ -200,9 +215,8 @@ size_t Backing::bytes_in_use() {
 size_t Backing::retired_bytes() {
   MutexLock lock(lock_);
   size_t bytes = 0;
-  for (uint32_t i = 0; i < chunk_count_; i++) {
-    // Nothing is punched any more: what was handed out once may be there while the file is.
-    if (chunks_[i].retired && chunks_[i].in_use > 0) bytes += BytesOf(chunks_[i].fresh);
+  for (const File& file : files_) {
+    if (file.in_use > 0) bytes += BytesOf(file.held);
   }
   return bytes;
 }

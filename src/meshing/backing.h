@@ -14,7 +14,8 @@
 // [B1] A page that is handed out belongs to one mesh group, and is written through the window only
 //      while the group's compactor holds the size class's lock.
 // [B2] Retired chunks are never written or punched: a fork's child may read them. Their memory goes
-//      with the last mapping of their file.
+//      with the last mapping of their file; so what is left of a file that holds more than it shows
+//      moves to another (IsWasteful).
 #pragma once
 
 #include <atomic>
@@ -65,6 +66,15 @@ class Backing {
     return !chunk.retired && chunk.private_views;
   }
 
+  // Whether the page lies in a retired file less than half of whose memory spans still show: the
+  // memory goes when they all show another.
+  bool IsWasteful(BackingPage page) {
+    MutexLock lock(lock_);
+    const Chunk& chunk = ChunkOf(page);
+    const File& file = files_[chunk.file];
+    return chunk.retired && file.in_use < file.held / 2;
+  }
+
   // Forgets that the window has touched [first, last]: the memory stays, RSS falls.
   void DropWindow(BackingPage first, BackingPage last);
 
@@ -93,7 +103,7 @@ class Backing {
   void GiveUpDescriptor();
 
   size_t bytes_in_use();   // pages handed out, not retired
-  size_t retired_bytes();  // memory of retired chunks that spans still show; at most
+  size_t retired_bytes();  // memory of retired files that spans still show
 
   Mutex& lock() { return lock_; }
 
@@ -102,6 +112,7 @@ class Backing {
   static constexpr uint32_t kMaxChunks = 4096;     // 256 GiB of meshed memory
   static constexpr PageCount kMaxRun = kMaxMeshablePages;
   static constexpr uint32_t kNoChunk = UINT32_MAX;
+  static constexpr uint32_t kNoFile = UINT32_MAX;
 
   struct Chunk {
     uintptr_t address;  // of the window; 0 when retired or never used
@@ -109,9 +120,17 @@ class Backing {
     BackingPage* next_free;  // links of the free lists, one a page
     PageCount fresh;         // pages handed out at least once
     PageCount in_use;
-    bool in_file;  // of the file that is open now
+    uint32_t file;  // index; each chunk of anonymous memory is a file of its own
+    bool in_file;   // of the file that is open now
     bool private_views;
     bool retired;
+  };
+
+  // Chunks whose memory goes together once they are retired.
+  struct File {
+    uint32_t chunks;   // not retired
+    PageCount in_use;  // in all of them
+    PageCount held;    // in_use when it was retired
   };
 
   const Chunk& ChunkOf(BackingPage page) const { return chunks_[page / kChunkPages]; }
@@ -119,6 +138,7 @@ class Backing {
   BackingPage TakeLocked(PageCount pages) REQUIRES(lock_);
   bool AddChunkLocked() REQUIRES(lock_);
   uint32_t FindChunkSlotLocked() REQUIRES(lock_);
+  uint32_t FindFileSlotLocked() REQUIRES(lock_);
   os::Result<uintptr_t> MapInFileLocked(size_t* offset) REQUIRES(lock_);
   void ForgetFileLocked() REQUIRES(lock_);
   void StartAnewLocked() REQUIRES(lock_);
@@ -133,8 +153,11 @@ class Backing {
   // Written under the lock; what describes a page that is handed out does not change meanwhile, but
   // `retired` and `in_file`, under the locks of all size classes.
   Chunk chunks_[kMaxChunks] = {};
-  uint32_t chunk_count_ GUARDED_BY(lock_) = 0;            // slots ever used
-  uint32_t current_ GUARDED_BY(lock_) = kNoChunk;         // fresh pages come from it
+  uint32_t chunk_count_ GUARDED_BY(lock_) = 0;     // slots ever used
+  uint32_t current_ GUARDED_BY(lock_) = kNoChunk;  // fresh pages come from it
+  // A file that counts has a chunk in the table, so that there is room.
+  File files_[kMaxChunks] GUARDED_BY(lock_) = {};
+  uint32_t open_file_ GUARDED_BY(lock_) = kNoFile;        // of the chunks that are `in_file`
   BackingPage free_[kMaxRun + 1] GUARDED_BY(lock_) = {};  // index + 1; 0 ends the list
   PageCount in_use_ GUARDED_BY(lock_) = 0;
 };

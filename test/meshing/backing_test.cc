@@ -159,6 +159,32 @@ TEST_P(BackingTest, BeginsAnewAfterItRetired) {
   }
 }
 
+// The memory of a retired file goes as a whole: once most of it is of no use, the rest has to move.
+TEST_P(BackingTest, RetiredMemoryThatIsMostlyUnusedIsWasteful) {
+  BackingPage pages[4];
+  for (BackingPage& page : pages) {
+    page = backing_->Allocate(1);
+    ASSERT_NE(page, kNoBackingPage);
+  }
+  // Given back before it was retired: it holds nothing.
+  backing_->Free(backing_->Allocate(5), 5);
+  EXPECT_FALSE(backing_->IsWasteful(pages[0]));
+  backing_->Retire();
+  EXPECT_EQ(backing_->retired_bytes(), 4 * kPageSize);
+  backing_->Free(pages[0], 1);
+  backing_->Free(pages[1], 1);
+  EXPECT_FALSE(backing_->IsWasteful(pages[3]));
+  EXPECT_EQ(backing_->retired_bytes(), 4 * kPageSize);
+  // Another file has its own account.
+  BackingPage next = backing_->Allocate(1);
+  ASSERT_NE(next, kNoBackingPage);
+  backing_->Free(pages[2], 1);
+  EXPECT_TRUE(backing_->IsWasteful(pages[3]));
+  EXPECT_FALSE(backing_->IsWasteful(next));
+  backing_->Free(pages[3], 1);
+  EXPECT_EQ(backing_->retired_bytes(), 0u);
+}
+
 TEST_P(BackingTest, PrivateViewsWithoutTheKernelsHelpChangeNothing) {
   BackingPage page = backing_->Allocate(1);
   char* view = AliasOf(*backing_, page, kPageSize);

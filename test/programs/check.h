@@ -42,12 +42,13 @@ static inline void* Opaque(const void* pointer) {
   return (void*)pointer;
 }
 
-// Resident memory of this process [bytes], by PSS, so that pages which meshing has made two
+// Resident memory of a process of ours [bytes], by PSS, so that pages which meshing has made two
 // addresses share count once.  Reads through a stack buffer: the figure is not disturbed by being
 // taken.
-static inline size_t ResidentBytes(void) {
+static inline size_t ResidentBytesOf(int process) {
   char text[2048];
-  int file = open("/proc/self/smaps_rollup", O_RDONLY | O_CLOEXEC);
+  snprintf(text, sizeof text, "/proc/%d/smaps_rollup", process);
+  int file = open(text, O_RDONLY | O_CLOEXEC);
   REQUIRE(file >= 0);
   size_t used = 0;
   ssize_t got;
@@ -61,6 +62,8 @@ static inline size_t ResidentBytes(void) {
   return (size_t)strtoull(line + 5, NULL, 10) * 1024;
 }
 
+static inline size_t ResidentBytes(void) { return ResidentBytesOf((int)getpid()); }
+
 // Asks Mesh for a full compaction now; does nothing under another allocator.  Looked up at run
 // time: the program has to start without the library too.
 static inline void CompactIfMesh(void) {
@@ -68,6 +71,17 @@ static inline void CompactIfMesh(void) {
   Mallctl mallctl;
   *(void**)&mallctl = dlsym(RTLD_DEFAULT, "mesh_mallctl");
   if (mallctl != NULL) REQUIRE(mallctl("mesh.compact", NULL, NULL, NULL, 0) == 0);
+}
+
+// A figure of Mesh's by its key; 0 under another allocator.
+static inline size_t StatisticIfMesh(const char* key) {
+  typedef int (*Mallctl)(const char*, void*, size_t*, void*, size_t);
+  Mallctl mallctl;
+  *(void**)&mallctl = dlsym(RTLD_DEFAULT, "mesh_mallctl");
+  size_t value = 0;
+  size_t size = sizeof value;
+  if (mallctl != NULL) REQUIRE(mallctl(key, &value, &size, NULL, 0) == 0);
+  return value;
 }
 
 #endif  // TEST_PROGRAMS_CHECK_H_
