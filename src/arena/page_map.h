@@ -96,6 +96,11 @@ class PageMap {
     return entry != nullptr ? entry->load(std::memory_order_relaxed) : PageEntry();
   }
 
+  // The segment that an address of ours lies in.
+  static const Segment& SegmentAt(uintptr_t address) {
+    return *segments_[index_of_[address >> kWindowShift]];
+  }
+
   // Whether `address` lies in a segment of ours, in use or not.
   static bool Owns(uintptr_t address) {
     uintptr_t window = address >> kWindowShift;

@@ -119,26 +119,45 @@ MiniHeap* SizeClassHeap::FindAttachedLocked(uint16_t owner, SpanId attached) {
   return span->owner_ == owner ? span : nullptr;
 }
 
-uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, Random& random, bool shuffle, void** out,
-                                        uint32_t wanted) {
-  uint8_t slots[Bitmap::kBits];
-  uint32_t count = 0;
-  Bitmap free = Bitmap::FirstBits(span->slots()).Without(span->GroupOccupancy());
-  free.ForEachSet([&](SlotIndex slot) { slots[count++] = static_cast<uint8_t>(slot); });
-  uint32_t taken = wanted < count ? wanted : count;
+// All free slots of a span: each goes to a random place among those before it.
+void SizeClassHeap::TakeAllLocked(MiniHeap* span, const Bitmap& free, Placement placement,
+                                  void** out) {
+  const SizeClassInfo& info = kSizeClasses[size_class_];
   auto* base = reinterpret_cast<char*>(span->address());
-  for (uint32_t i = 0; i < taken; i++) {
-    uint32_t at = shuffle ? i + random.Below(count - i) : i;
+  uint32_t count = 0;
+  free.ForEachSet([&](SlotIndex slot) {
+    uint32_t at = placement.Below(count + 1, count);
+    out[count++] = out[at];
+    out[at] = base + OffsetOf(info, slot);
+  });
+  span->TakeSlots(free, count);
+}
+
+uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, Placement placement, void** out,
+                                        uint32_t wanted, uint32_t room) {
+  const SizeClassInfo& info = kSizeClasses[size_class_];
+  Bitmap free = Bitmap::FirstBits(span->slots()).Without(span->GroupOccupancy());
+  uint32_t count = span->slots() - span->in_use();
+  if (room >= count) {
+    TakeAllLocked(span, free, placement, out);
+    return count;
+  }
+  uint8_t slots[Bitmap::kBits];
+  uint32_t listed = 0;
+  free.ForEachSet([&](SlotIndex slot) { slots[listed++] = static_cast<uint8_t>(slot); });
+  auto* base = reinterpret_cast<char*>(span->address());
+  for (uint32_t i = 0; i < wanted; i++) {
+    uint32_t at = i + placement.Below(count - i, 0);
     uint8_t slot = slots[at];
     slots[at] = slots[i];
     span->TakeSlot(slot);
-    out[i] = base + span->OffsetOf(slot);
+    out[i] = base + OffsetOf(info, slot);
   }
-  return taken;
+  return wanted;
 }
 
 uint32_t SizeClassHeap::Refill(uint16_t owner, SpanId* attached, Random& random, bool shuffle,
-                               void** out, uint32_t wanted) {
+                               void** out, uint32_t wanted, uint32_t room) {
   MutexLock lock(lock_);
   changed_ = true;
   uint32_t taken = 0;
@@ -149,7 +168,8 @@ uint32_t SizeClassHeap::Refill(uint16_t owner, SpanId* attached, Random& random,
       *attached = span == nullptr ? kNoSpan : span->id();
       if (span == nullptr) break;
     }
-    taken += TakeSlotsLocked(span, random, shuffle, out + taken, wanted - taken);
+    taken += TakeSlotsLocked(span, Placement(random, shuffle), out + taken, wanted - taken,
+                             room - taken);
     if (!span->is_full()) continue;
     RemoveFromListLocked(span);
     InsertLocked(span);
@@ -195,39 +215,59 @@ void SizeClassHeap::ReleaseGroupLocked(MiniHeap* leader) {
   partial_[0].PushFront(leader);
 }
 
-// `span` of `leader`'s group has one object less: lists and memory follow.
+// `span` of `leader`'s group has fewer objects now: lists and memory follow.
 void SizeClassHeap::AfterFreeLocked(MiniHeap* span, MiniHeap* leader) {
   // Refused by the kernel, an emptied member stays until the group goes.
   if (span != leader && span->occupancy_.IsEmpty()) ReleaseMemberLocked(span);
-  if (leader->place_ == SpanPlace::kAttached || leader->place_ == SpanPlace::kWithdrawn) return;
-  if (leader->place_ == SpanPlace::kPartial && leader->in_use_ > 0 &&
-      leader->bin_ == BinOf(leader)) {
-    return;
-  }
+  if (StaysInPlace(leader)) return;
   RemoveFromListLocked(leader);
   InsertLocked(leader);
 }
 
-void SizeClassHeap::FreeOneLocked(void* object, bool lenient) {
-  uintptr_t address = reinterpret_cast<uintptr_t>(object);
-  PageEntry entry = PageMap::Find(address);
-  if (entry.size_class() != size_class_) {
-    if (lenient) return;
-    FatalAt("free of a pointer that is not in use", object);
+// The span of this class that an object lies in; null when there is none.
+MiniHeap* SizeClassHeap::SpanAtLocked(uintptr_t address) {
+  if (!PageMap::Owns(address)) return nullptr;
+  const Segment& segment = PageMap::SegmentAt(address);
+  PageIndex page = static_cast<PageIndex>(address >> kPageShift) & (kWindowPages - 1);
+  // order: relaxed; entries of this class change under its lock.
+  PageEntry entry = segment.entries[page].load(std::memory_order_relaxed);
+  if (entry.size_class() != size_class_) return nullptr;
+  return reinterpret_cast<MiniHeap*>(&segment.records[page - entry.page_in_span()]);
+}
+
+// Objects of one span often come one after the other: the span is looked up, and its place in the
+// lists set right, once for all of them.
+void SizeClassHeap::ReleaseLocked(void* const* objects, uint32_t count, bool lenient) {
+  const SizeClassInfo& info = kSizeClasses[size_class_];
+  uint32_t next = 0;
+  while (next < count) {
+    MiniHeap* span = SpanAtLocked(reinterpret_cast<uintptr_t>(objects[next]));
+    if (MESH_UNLIKELY(span == nullptr)) {
+      RefuseFree(objects[next++], lenient, "free of a pointer that is not in use");
+      continue;
+    }
+    uintptr_t base = span->address();
+    size_t length = span->length();
+    uint32_t freed = 0;
+    for (; next < count; next++) {
+      size_t offset = reinterpret_cast<uintptr_t>(objects[next]) - base;
+      if (offset >= length) break;
+      SlotIndex slot = SlotAt(info, offset);
+      if (MESH_UNLIKELY(OffsetOf(info, slot) != offset)) {
+        RefuseFree(objects[next], lenient, "free of a pointer into the middle of an object");
+      } else if (MESH_UNLIKELY(!span->ClearSlot(slot))) {
+        RefuseFree(objects[next], lenient, "double free");
+      } else {
+        freed++;
+      }
+    }
+    in_use_ -= freed;
+    AfterFreeLocked(span, span->NoteFreed(freed));
   }
-  MiniHeap* span = MiniHeap::Of(PageMap::SpanOf(address, entry));
-  size_t offset = address - span->address();
-  SlotIndex slot = span->SlotAt(offset);
-  if (slot >= span->slots() || span->OffsetOf(slot) != offset) {
-    FatalAt("free of a pointer into the middle of an object", object);
-  }
-  MiniHeap* leader = span->leader();
-  if (!span->FreeSlot(slot)) {
-    if (lenient) return;
-    FatalAt("double free", object);
-  }
-  in_use_--;
-  AfterFreeLocked(span, leader);
+}
+
+void SizeClassHeap::RefuseFree(void* object, bool lenient, const char* why) {
+  if (!lenient) FatalAt(why, object);
 }
 
 void SizeClassHeap::Detach(uint16_t owner, SpanId attached) {

@@ -53,11 +53,12 @@ class SizeClassHeap {
   // Pages that a span longer than a unit may have; before first use.
   void set_max_span_pages(PageCount pages) { max_span_pages_ = pages; }
 
-  // Takes up to `wanted` free slots, in random order when `shuffle`, for thread heap `owner`.
+  // Takes `wanted` free slots, in random order when `shuffle`, for thread heap `owner`; more, up to
+  // `room`, where that empties a span: a rest costs as much as a whole the next time.
   // `attached` is the span that the owner draws from, kNoSpan at first; updated.
   // Returns: slots written to `out`; 0 when out of memory.
   uint32_t Refill(uint16_t owner, SpanId* attached, Random& random, bool shuffle, void** out,
-                  uint32_t wanted);
+                  uint32_t wanted, uint32_t room);
 
   // Frees `count` objects of this class. Ends the program on a pointer that is no object (any
   // more). `forget` is called before the lock is let go: a fork must not find the objects with the
@@ -67,7 +68,7 @@ class SizeClassHeap {
   void Release(void* const* objects, uint32_t count, Forget forget, bool lenient = false) {
     MutexLock lock(lock_);
     changed_ = true;
-    for (uint32_t i = 0; i < count; i++) FreeOneLocked(objects[i], lenient);
+    ReleaseLocked(objects, count, lenient);
     forget();
   }
 
@@ -110,14 +111,23 @@ class SizeClassHeap {
   SizeClass size_class() const { return size_class_; }
 
  private:
-  static constexpr uint32_t kBins = 8;
+  // By occupancy in eighths, or in quarters and more where slots are no power of two; a span in the
+  // last one is full.
+  static constexpr uint32_t kBins = 9;
 
   // Spans that one FoldBatch() looks at: about a millisecond of pagemap reads.
   static constexpr uint32_t kSpansLookedAt = 1024;
   static constexpr int kLengths = 5;  // 1, 2, 4, 8, 16 units
 
   static uint32_t BinOf(const MiniHeap* leader) {
-    return leader->in_use() * kBins / leader->slots();
+    return leader->in_use() >> (leader->info().bin_shift + std::countr_zero(leader->units()));
+  }
+  // After a free: whether the leader is where its occupancy belongs.
+  static bool StaysInPlace(const MiniHeap* leader) {
+    if (leader->place_ == SpanPlace::kPartial) {
+      return leader->in_use_ > 0 && leader->bin_ == BinOf(leader);
+    }
+    return leader->place_ != SpanPlace::kNowhere;
   }
   // Spans that a class has before it takes pages for several at once, and how many pages.
   static constexpr uint64_t kSpansBeforeReserve = 64;
@@ -136,13 +146,36 @@ class SizeClassHeap {
   MiniHeap* AttachLocked(uint16_t owner) REQUIRES(lock_);
   void AttachToLocked(MiniHeap* leader, uint16_t owner) REQUIRES(lock_);
   MiniHeap* FindAttachedLocked(uint16_t owner, SpanId attached) REQUIRES(lock_);
-  uint32_t TakeSlotsLocked(MiniHeap* span, Random& random, bool shuffle, void** out,
-                           uint32_t wanted) REQUIRES(lock_);
+  // Where the next slot goes: at random, or in order.
+  class Placement {
+   public:
+    Placement(Random& random, bool shuffle) : random_(random), shuffle_(shuffle) {}
+    // A number below `bound`, which is at most Bitmap::kBits; `ordered` if nothing is shuffled. One
+    // random number is good for four: 16 bits choose among 256 evenly enough.
+    uint32_t Below(uint32_t bound, uint32_t ordered) {
+      if (!shuffle_) return ordered;
+      bits_ = count_++ % 4 == 0 ? random_.Next() : bits_ >> 16;
+      return (static_cast<uint16_t>(bits_) * bound) >> 16;
+    }
+
+   private:
+    Random& random_;
+    const bool shuffle_;
+    uint32_t count_ = 0;
+    uint64_t bits_ = 0;
+  };
+  void TakeAllLocked(MiniHeap* span, const Bitmap& free, Placement placement, void** out)
+      REQUIRES(lock_);
+  // `wanted` of the span's free slots, or all if they are at most `room`. Returns: slots written.
+  uint32_t TakeSlotsLocked(MiniHeap* span, Placement placement, void** out, uint32_t wanted,
+                           uint32_t room) REQUIRES(lock_);
   void RemoveFromListLocked(MiniHeap* leader) REQUIRES(lock_);
   void InsertLocked(MiniHeap* leader) REQUIRES(lock_);
   void RestoreLocked(MiniHeap* leader) REQUIRES(lock_);
   MeshResult RunBatchLocked(Mesher& mesher) REQUIRES(lock_);
-  void FreeOneLocked(void* object, bool lenient) REQUIRES(lock_);
+  void ReleaseLocked(void* const* objects, uint32_t count, bool lenient) REQUIRES(lock_);
+  MiniHeap* SpanAtLocked(uintptr_t address) REQUIRES(lock_);
+  static void RefuseFree(void* object, bool lenient, const char* why);
   void AfterFreeLocked(MiniHeap* span, MiniHeap* leader) REQUIRES(lock_);
   bool ReleaseMemberLocked(MiniHeap* member) REQUIRES(lock_);
   void ReleaseGroupLocked(MiniHeap* leader) REQUIRES(lock_);

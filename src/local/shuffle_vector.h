@@ -19,6 +19,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstring>
 
 #include "src/base/check.h"
 
@@ -70,7 +71,7 @@ class ShuffleVector {
   // Takes the oldest `count` slots out, which have been sent away.
   void DropOldest(uint32_t count) {
     uint32_t kept = size() - count;
-    for (uint32_t i = 0; i < kept; i++) begin_[i] = begin_[count + i];
+    memmove(begin_, begin_ + count, kept * sizeof(void*));
     set_size(kept);
   }
 

@@ -8,7 +8,7 @@ namespace mesh {
 namespace {
 
 // Bytes of free slots that a thread may hold of a class, and the bounds of their number.
-constexpr size_t kVectorBytes = 16 * kKiB;
+constexpr size_t kVectorBytes = 32 * kKiB;
 constexpr uint32_t kMaxVectorSlots = 128;
 constexpr uint32_t kMinVectorSlots = 2;
 
@@ -52,10 +52,11 @@ void* ThreadLocalHeap::Refill(SizeClass size_class) {
   ShuffleVector& vector = vectors_[size_class];
   uint32_t wanted = vector.capacity() / 2;
   if (wanted == 0) wanted = 1;
+  uint32_t room = vector.capacity() - vector.capacity() / 4;
   vector.Grow();
   uint32_t got =
       global_->size_class_heap(size_class)
-          .Refill(id_, &attached_[size_class], random_, shuffle_, vector.slots(), wanted);
+          .Refill(id_, &attached_[size_class], random_, shuffle_, vector.slots(), wanted, room);
   if (got == 0) return nullptr;
   vector.set_size(got);
   return vector.Pop();

@@ -65,19 +65,9 @@ class MiniHeap {
   uint32_t slots() const { return uint32_t{info().slots} * units_; }
 
   // The slot that the byte at `offset` from the span's base lies in.
-  SlotIndex SlotAt(size_t offset) const {
-    if (units_ == 1) return mesh::SlotAt(size_class_, offset);
-    size_t unit = offset / (size_t{info().unit_pages} << kPageShift);
-    size_t within = offset - unit * (size_t{info().unit_pages} << kPageShift);
-    return static_cast<SlotIndex>(unit * info().slots + mesh::SlotAt(size_class_, within));
-  }
+  SlotIndex SlotAt(size_t offset) const { return mesh::SlotAt(info(), offset); }
   // Where a slot starts, from the span's base.
-  size_t OffsetOf(SlotIndex slot) const {
-    if (units_ == 1) return size_t{slot} * info().size;
-    size_t unit = slot / info().slots;
-    return unit * (size_t{info().unit_pages} << kPageShift) +
-           (slot - unit * info().slots) * size_t{info().size};
-  }
+  size_t OffsetOf(SlotIndex slot) const { return mesh::OffsetOf(info(), slot); }
 
   // The bits of this span's own addresses; [MH1].
   const Bitmap& occupancy() const { return occupancy_; }
@@ -110,12 +100,24 @@ class MiniHeap {
     in_use_++;
   }
 
-  // Frees a slot of this member. Returns false when it was free already: a double free.
-  bool FreeSlot(SlotIndex slot) {
+  // Marks many at once; `free` are free slots, `count` of them.
+  void TakeSlots(const Bitmap& free, uint32_t count) {
+    MESH_DCHECK(is_leader() && !GroupOccupancy().Overlaps(free) && free.Count() == count);
+    occupancy_ |= free;
+    in_use_ = static_cast<uint16_t>(in_use_ + count);
+  }
+
+  // Frees a slot of this member; NoteFreed() follows. False: it was free already, a double free.
+  bool ClearSlot(SlotIndex slot) {
     if (!occupancy_.IsSet(slot)) return false;
     occupancy_.Clear(slot);
-    leader()->in_use_--;
     return true;
+  }
+  // `count` slots of this member have been freed. Returns the group's leader.
+  MiniHeap* NoteFreed(uint32_t count) {
+    MiniHeap* leading = is_leader() ? this : leader();
+    leading->in_use_ = static_cast<uint16_t>(leading->in_use_ - count);
+    return leading;
   }
 
   // Makes `member`, alone or taken out of its group, a member of the group that this one leads.

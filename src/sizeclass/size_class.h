@@ -45,8 +45,23 @@ struct SizeClassInfo {
   uint16_t unit_pages = 0;  // pages of a unit: the shortest span
   uint16_t slots = 0;       // slots of a unit, <= Bitmap::kBits
   uint8_t max_units = 1;    // units that a span may have, a power of two
-  uint64_t reciprocal = 0;  // ceil(2^40 / size), for SlotAt()
   bool meshable = false;
+  uint8_t bin_shift = 0;   // slots >> bin_shift is at most 8, for bins by occupancy
+  uint16_t unit_tail = 0;  // bytes of a unit behind its last slot
+  // What replaces divisions on the paths of refills and frees: ceil(2^40 / size),
+  // ceil(2^24 / slots) and ceil(2^16 / unit_pages).
+  uint64_t size_reciprocal = 0;
+  uint32_t slots_reciprocal = 0;
+  uint32_t pages_reciprocal = 0;
+
+  // x / slots, for x up to Bitmap::kBits.
+  constexpr uint32_t DividedBySlots(uint32_t x) const {
+    return static_cast<uint32_t>((uint64_t{x} * slots_reciprocal) >> 24);
+  }
+  // page / unit_pages, for the pages of a span.
+  constexpr uint32_t DividedByUnitPages(uint32_t page) const {
+    return (page * pages_reciprocal) >> 16;
+  }
 };
 
 namespace internal {
@@ -54,8 +69,6 @@ namespace internal {
 inline constexpr int kMeshableClasses = 8 + 4 * 8 + 7;
 inline constexpr int kWholeClasses = 1 + 3 * 8;
 inline constexpr int kPinnedClasses = 5;
-
-inline constexpr int kReciprocalShift = 40;
 
 // Slots that a span should have at least: eight while objects are smaller than a page, so that
 // meshing has something to win; then as many as fit 32 KiB.
@@ -80,7 +93,11 @@ constexpr SizeClassInfo Cut(size_t size, bool meshable) {
   size_t most = meshable ? kMaxMeshablePages / info.unit_pages : 1;
   if (most > Bitmap::kBits / info.slots) most = Bitmap::kBits / info.slots;
   while (size_t{info.max_units} * 2 <= most) info.max_units *= 2;
-  info.reciprocal = ((uint64_t{1} << kReciprocalShift) + size - 1) / size;
+  while (info.slots >> info.bin_shift > 8) info.bin_shift++;
+  info.unit_tail = static_cast<uint16_t>(info.unit_pages * kPageSize - info.slots * size);
+  info.size_reciprocal = ((uint64_t{1} << 40) + size - 1) / size;
+  info.slots_reciprocal = ((1u << 24) + info.slots - 1) / info.slots;
+  info.pages_reciprocal = ((1u << 16) + info.unit_pages - 1u) / info.unit_pages;
   return info;
 }
 
@@ -159,10 +176,21 @@ constexpr SizeClass ClassFor(size_t size) {
 // it has to be a large object.
 SizeClass AlignedClassFor(size_t size, size_t alignment);
 
-// The slot in which the byte at `offset` from its unit's base lies.
-constexpr SlotIndex SlotAt(SizeClass size_class, size_t offset) {
-  return static_cast<SlotIndex>((offset * kSizeClasses[size_class].reciprocal) >>
-                                internal::kReciprocalShift);
+// The slot of a span in which the byte at `offset` from its base lies; in a unit's tail, one that
+// lies elsewhere.
+constexpr SlotIndex SlotAt(const SizeClassInfo& info, size_t offset) {
+  if (offset >> kPageShift < info.unit_pages) {
+    return static_cast<SlotIndex>((offset * info.size_reciprocal) >> 40);
+  }
+  uint32_t unit = info.DividedByUnitPages(static_cast<uint32_t>(offset >> kPageShift));
+  size_t within = offset - ((size_t{unit} * info.unit_pages) << kPageShift);
+  return static_cast<SlotIndex>(unit * info.slots + ((within * info.size_reciprocal) >> 40));
+}
+
+// Where a slot starts, from its span's base [bytes].
+constexpr size_t OffsetOf(const SizeClassInfo& info, SlotIndex slot) {
+  if (slot < info.slots) return size_t{slot} * info.size;
+  return size_t{slot} * info.size + info.DividedBySlots(slot) * size_t{info.unit_tail};
 }
 
 }  // namespace mesh

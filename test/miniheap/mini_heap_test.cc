@@ -28,8 +28,9 @@ class MiniHeapTest : public testing::Test {
 TEST_F(MiniHeapTest, TakesAndFreesSlots) {
   MiniHeap* heap = Make({0, 5});
   EXPECT_EQ(heap->in_use(), 2u);
-  EXPECT_TRUE(heap->FreeSlot(5));
-  EXPECT_FALSE(heap->FreeSlot(5));
+  EXPECT_TRUE(heap->ClearSlot(5));
+  EXPECT_EQ(heap->NoteFreed(1), heap);
+  EXPECT_FALSE(heap->ClearSlot(5));
   EXPECT_EQ(heap->in_use(), 1u);
   heap->CheckInvariants();
 }
@@ -60,7 +61,8 @@ TEST_F(MiniHeapTest, GroupCountsAndFreesThroughMembers) {
   a->CheckInvariants();
   EXPECT_EQ(a->in_use(), 5u);
   EXPECT_EQ(a->GroupOccupancy().Count(), 5u);
-  EXPECT_TRUE(c->FreeSlot(3));
+  EXPECT_TRUE(c->ClearSlot(3));
+  c->NoteFreed(1);
   EXPECT_EQ(a->in_use(), 4u);
   EXPECT_EQ(c->leader(), a);
 }

@@ -42,8 +42,26 @@ TEST(SizeClass, SpansFitTheBitmapAndWasteNoTail) {
 TEST(SizeClass, SlotOfEveryByte) {
   for (SizeClass c = 1; c < kClassCount; c++) {
     const SizeClassInfo& info = kSizeClasses[c];
-    for (size_t offset = 0; offset < size_t{info.slots} * info.size; offset++) {
-      ASSERT_EQ(SlotAt(c, offset), offset / info.size) << info.size << " at " << offset;
+    size_t unit = info.unit_pages * kPageSize;
+    for (size_t offset = 0; offset < info.max_units * unit; offset++) {
+      size_t slot = offset / unit * info.slots + offset % unit / info.size;
+      ASSERT_EQ(SlotAt(info, offset), slot) << info.size << " at " << offset;
+      // A byte of a unit's tail lies in no slot.
+      bool starts = offset % unit % info.size == 0 && offset % unit / info.size < info.slots;
+      ASSERT_EQ(OffsetOf(info, slot) == offset, starts) << info.size << " at " << offset;
+    }
+  }
+}
+
+TEST(SizeClass, MultiplicationsDivide) {
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    const SizeClassInfo& info = kSizeClasses[c];
+    for (uint32_t x = 0; x <= Bitmap::kBits; x++) {
+      ASSERT_EQ(info.DividedBySlots(x), x / info.slots);
+    }
+    EXPECT_LE(info.slots >> info.bin_shift, 8);
+    for (uint32_t page = 0; page < size_t{info.max_units} * info.unit_pages; page++) {
+      ASSERT_EQ(info.DividedByUnitPages(page), page / info.unit_pages);
     }
   }
 }
