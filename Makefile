@@ -11,6 +11,7 @@ SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 # Options for every build and test, e.g. BAZEL_FLAGS="--jobs=2 --config=clang".
 BAZEL_FLAGS ?=
 DEMO_FLAGS  ?=
+BENCH_FLAGS ?=
 # Time for each fuzz target.
 FUZZ_SECONDS ?= 60
 
@@ -21,7 +22,7 @@ AS_OWNER := $(if $(filter 0,$(shell id -u)),$(if $(filter $(OWNER),$(SUDO_USER))
 BAZEL    := $(AS_OWNER) tools/bazel
 
 .DEFAULT_GOAL := all
-.PHONY: all build test demo install uninstall asan tsan ubsan fuzz lint format clean help \
+.PHONY: all build test demo bench install uninstall asan tsan ubsan fuzz lint format clean help \
         setup python-lock
 
 all: build
@@ -35,6 +36,10 @@ test: setup ## Runs all tests: bazel test //...
 demo: setup ## Runs the paper's Redis experiment without Mesh, with glibc and with Mesh, and draws it.
 	@tools/setup --try demo
 	$(BAZEL) run $(BAZEL_FLAGS) //python:redis_compaction -- $(DEMO_FLAGS)
+
+bench: setup ## Runs the benchmark suite on Mesh and other allocators, 10 minutes (BENCH_FLAGS=--quick: 1).
+	@tools/setup --try bench
+	$(BAZEL) run $(BAZEL_FLAGS) //python:bench -- $(BENCH_FLAGS)
 
 # What `install` puts under DESTDIR, for `uninstall` to remove.
 LIB     := $(DESTDIR)$(LIBDIR)

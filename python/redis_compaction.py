@@ -204,7 +204,7 @@ def _measure(
     )
 
 
-def _write(comparison: results.Comparison, console: rich.console.Console) -> None:
+def _write(comparison: results.Experiment, console: rich.console.Console) -> None:
     # Loading matplotlib takes a second: not while somebody waits for a word about a bad flag.
     from python.mesh_tools import plot
 
@@ -228,7 +228,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"seed {_SEED.value}")
         with command_line.progress_bar(console) as bar:
             parameters, runs = _measure(redis, compared, bar)
-        comparison = results.Comparison(
+        comparison = results.Experiment(
             workload="Fragmenting program" if redis is None else "Redis as an LRU cache",
             baseline=compared[0].name,
             provenance=provenance.describe(sys.argv, _TARGET),

@@ -104,8 +104,8 @@ def find_library(soname: str) -> pathlib.Path | None:
 
 
 def installed_peers() -> list[Allocator]:
-    """Returns the allocators that this machine's packages bring, for programs linked to none."""
-    found = [Allocator("glibc")]
+    """Returns glibc and the allocators that this machine's packages bring."""
+    found = [glibc()]
     for name, sonames in _PEER_SONAMES.items():
         library = next((lib for soname in sonames if (lib := find_library(soname))), None)
         if library is not None:

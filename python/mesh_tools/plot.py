@@ -3,6 +3,7 @@
 import pathlib
 import statistics
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -19,7 +20,7 @@ _COLOURS = ["#555555", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9"]
 _CAPTION_COLUMNS = 130
 
 
-def draw(comparison: results.Comparison, path: pathlib.Path) -> None:
+def draw(comparison: results.Experiment, path: pathlib.Path) -> None:
     """Writes the picture as PNG.
 
     Left: physical memory of each allocator's middle round, in MB over seconds, with the phases.
@@ -28,7 +29,7 @@ def draw(comparison: results.Comparison, path: pathlib.Path) -> None:
     figure, (timeline, bars) = pyplot.subplots(
         1, 2, figsize=(11, 4.8), width_ratios=[2.4, 1], layout="constrained"
     )
-    colours = _assign_colours(comparison)
+    colours = assign_colours(comparison.allocator_names)
     _draw_timeline(timeline, comparison, colours)
     _draw_settled(bars, comparison, colours)
     figure.suptitle(f"{comparison.workload}: physical memory (Pss_Anon + backing)")
@@ -38,18 +39,19 @@ def draw(comparison: results.Comparison, path: pathlib.Path) -> None:
     pyplot.close(figure)
 
 
-def _assign_colours(comparison: results.Comparison) -> dict[str, str]:
-    others = [name for name in comparison.allocator_names if name != allocators.MESH]
+def assign_colours(names: Sequence[str]) -> dict[str, str]:
+    """Returns a colour for each allocator; Mesh has the same in every picture."""
+    others = [name for name in names if name != allocators.MESH]
     colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(others)}
     return {**colours, allocators.MESH: _MESH_COLOUR}
 
 
-def _middle_round(comparison: results.Comparison, name: str) -> results.RunResult:
+def _middle_round(comparison: results.Experiment, name: str) -> results.RunResult:
     runs = sorted(comparison.of(name), key=lambda run: run.settled.physical_bytes)
     return runs[len(runs) // 2]
 
 
-def _draw_timeline(axes: Any, comparison: results.Comparison, colours: dict[str, str]) -> None:
+def _draw_timeline(axes: Any, comparison: results.Experiment, colours: dict[str, str]) -> None:
     shown = [_middle_round(comparison, name) for name in comparison.allocator_names]
     for run in shown:
         axes.plot(
@@ -86,7 +88,7 @@ def _mark_phases(axes: Any, shown: list[results.RunResult]) -> None:
         )
 
 
-def _draw_settled(axes: Any, comparison: results.Comparison, colours: dict[str, str]) -> None:
+def _draw_settled(axes: Any, comparison: results.Experiment, colours: dict[str, str]) -> None:
     names = comparison.allocator_names
     for x, name in enumerate(names):
         physical = [run.settled.physical_bytes / results.MB for run in comparison.of(name)]

@@ -1,6 +1,7 @@
 """Renders a comparison as a table for the terminal. Measures nothing."""
 
 from collections.abc import Callable
+from typing import Any
 
 import rich.console
 import rich.markup
@@ -10,7 +11,7 @@ from python.mesh_tools import results
 
 _MISSING = "-"
 
-Cell = Callable[[results.Comparison, str], str]
+Cell = Callable[[results.Experiment, str], str]
 
 
 def _physical(run: results.RunResult) -> float:
@@ -34,38 +35,38 @@ def _seconds(value: Callable[[results.RunResult], float]) -> Cell:
 
 
 def _ratio(value: Callable[[results.RunResult], float]) -> Cell:
-    def cell(comparison: results.Comparison, name: str) -> str:
+    def cell(comparison: results.Experiment, name: str) -> str:
         ratio = comparison.ratio(name, value)
         return _MISSING if ratio is None else f"{ratio:.2f}"
 
     return cell
 
 
-def _checked(comparison: results.Comparison, name: str) -> str:
+def _checked(comparison: results.Experiment, name: str) -> str:
     runs = comparison.of(name)
     wrong = sum(run.wrong for run in runs)
     checked = sum(run.checked for run in runs)
     return f"[red]{wrong:,} of {checked:,} WRONG[/red]" if wrong else f"{checked:,} right"
 
 
-def _saves(comparison: results.Comparison, name: str) -> str:
+def _saves(comparison: results.Experiment, name: str) -> str:
     saves = [run.save for run in comparison.of(name) if run.save is not None]
     if not saves:
         return _MISSING
     return "same" if all(save.reload_matches for save in saves) else "[red]DIFFERS[/red]"
 
 
-def _fork(comparison: results.Comparison, name: str) -> str:
+def _fork(comparison: results.Experiment, name: str) -> str:
     if all(run.save is None for run in comparison.of(name)):
         return _MISSING
     return f"{comparison.median(name, _fork_us) / 1000:.1f}"
 
 
-def _physical_to_live(comparison: results.Comparison, name: str) -> str:
+def _physical_to_live(comparison: results.Experiment, name: str) -> str:
     return f"{comparison.median(name, lambda run: run.physical_to_live):.2f}"
 
 
-def _meshes(comparison: results.Comparison, name: str) -> str:
+def _meshes(comparison: results.Experiment, name: str) -> str:
     reports = [run.mesh for run in comparison.of(name) if run.mesh is not None]
     return ", ".join(f"{report.meshes:,}" for report in reports) or _MISSING
 
@@ -89,7 +90,7 @@ _ROWS: list[tuple[str, Cell]] = [
 ]
 
 
-def make_table(comparison: results.Comparison) -> rich.table.Table:
+def make_table(comparison: results.Experiment) -> rich.table.Table:
     """Returns a column per allocator: medians over the rounds, ratios against the baseline."""
     rounds = comparison.rounds
     table = rich.table.Table(
@@ -109,7 +110,7 @@ def make_table(comparison: results.Comparison) -> rich.table.Table:
     return table
 
 
-def caption(comparison: results.Comparison) -> str:
+def caption(comparison: results.Comparison[Any]) -> str:
     """Returns the line that says where the figures come from."""
     provenance = comparison.provenance
     return (
@@ -119,7 +120,7 @@ def caption(comparison: results.Comparison) -> str:
     )
 
 
-def print_report(comparison: results.Comparison, console: rich.console.Console) -> None:
+def print_report(comparison: results.Experiment, console: rich.console.Console) -> None:
     """Prints the table, and a note where a figure means less than its column says."""
     console.print(make_table(comparison))
     if not all(run.settled.backing_exact for run in comparison.runs):

@@ -6,7 +6,7 @@ import math
 import pathlib
 import statistics
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from python.mesh_tools import allocators, memory
 
@@ -89,9 +89,27 @@ class RunResult:
         return plain
 
 
+class Run(Protocol):
+    """What a comparison has to know of a run."""
+
+    @property
+    def allocator(self) -> str:
+        """Name of the allocator it ran on."""
+
+    @property
+    def round_index(self) -> int:
+        """Which round it was part of."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the run as plain data."""
+
+
+RunT = TypeVar("RunT", bound=Run)
+
+
 @dataclasses.dataclass(frozen=True)
-class Comparison:
-    """All runs of one call.
+class Comparison(Generic[RunT]):
+    """All runs of one workload in one call.
 
     baseline: name of the allocator that ratios are taken against.
     provenance: commit, command, machine (see provenance.py). parameters: the experiment's own.
@@ -101,7 +119,7 @@ class Comparison:
     baseline: str
     provenance: dict[str, str]
     parameters: dict[str, Any]
-    runs: Sequence[RunResult]
+    runs: Sequence[RunT]
 
     @property
     def allocator_names(self) -> list[str]:
@@ -113,24 +131,24 @@ class Comparison:
         """How often each allocator ran."""
         return max((run.round_index for run in self.runs), default=-1) + 1
 
-    def of(self, name: str) -> list[RunResult]:
+    def of(self, name: str) -> list[RunT]:
         """Returns the runs of one allocator."""
         return [run for run in self.runs if run.allocator == name]
 
-    def median(self, name: str, value: Callable[[RunResult], float]) -> float:
+    def median(self, name: str, value: Callable[[RunT], float]) -> float:
         """Returns the median over rounds of one figure of one allocator."""
         return statistics.median(value(run) for run in self.of(name))
 
-    def ratio(self, name: str, value: Callable[[RunResult], float]) -> float | None:
+    def ratio(self, name: str, value: Callable[[RunT], float]) -> float | None:
         """Returns the median's ratio to the baseline's, None where that has no runs or is 0."""
         if self.baseline not in self.allocator_names:
             return None
         base = self.median(self.baseline, value)
         return self.median(name, value) / base if base else None
 
-    def write_json(self, path: pathlib.Path) -> None:
-        """Writes everything, samples included."""
-        plain = {
+    def to_json(self) -> dict[str, Any]:
+        """Returns everything, samples included, as plain data."""
+        return {
             "workload": self.workload,
             "baseline": self.baseline,
             "provenance": self.provenance,
@@ -138,4 +156,11 @@ class Comparison:
             "rounds": self.rounds,
             "runs": [run.to_json() for run in self.runs],
         }
-        path.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+
+    def write_json(self, path: pathlib.Path) -> None:
+        """Writes to_json() to a file."""
+        path.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+
+
+# A comparison of memory over time: Redis, or the fragmenting program.
+Experiment = Comparison[RunResult]

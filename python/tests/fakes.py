@@ -51,6 +51,6 @@ def make_run(
     )
 
 
-def make_comparison(runs: list[results.RunResult]) -> results.Comparison:
+def make_comparison(runs: list[results.RunResult]) -> results.Experiment:
     """Returns a comparison against the first run's allocator."""
-    return results.Comparison("Workload", runs[0].allocator, PROVENANCE, {"seed": 1}, runs)
+    return results.Experiment("Workload", runs[0].allocator, PROVENANCE, {"seed": 1}, runs)

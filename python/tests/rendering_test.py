@@ -10,7 +10,7 @@ from python.mesh_tools import plot, report, results
 from python.tests import fakes
 
 
-def _three_rounds() -> results.Comparison:
+def _three_rounds() -> results.Experiment:
     return fakes.make_comparison(
         [
             fakes.make_run("built-in", 160, 0),
@@ -23,7 +23,7 @@ def _three_rounds() -> results.Comparison:
     )
 
 
-def _render(comparison: results.Comparison) -> str:
+def _render(comparison: results.Experiment) -> str:
     console = rich.console.Console(file=io.StringIO(), width=120)
     report.print_report(comparison, console)
     assert isinstance(console.file, io.StringIO)
