@@ -10,6 +10,7 @@
 
 #include "src/base/check.h"
 #include "src/os/gated_call.h"
+#include "src/os/probe.h"
 #include "src/os/signals.h"
 
 // linux/memfd.h since 6.3: without it the kernel logs a warning, and may refuse (memfd_noexec=2).
@@ -28,6 +29,23 @@ Result<uint64_t> SoftLimit(int resource) {
   struct rlimit limit;
   Status asked = GatedStatus(Call::kLimit, SYS_prlimit64, 0, resource, nullptr, &limit);
   return {static_cast<uint64_t>(limit.rlim_cur), asked.error};
+}
+
+Result<int> MakeMemoryFile() {
+  Result<long> made =
+      GatedCall(Call::kMemoryFile, SYS_memfd_create, "mesh", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+  if (made.error == EINVAL) {
+    made = GatedCall(Call::kMemoryFile, SYS_memfd_create, "mesh", MFD_CLOEXEC);
+  }
+  return {static_cast<int>(made.value), made.error};
+}
+
+// What ProbeInChild runs: errno of the attempt. Sizes the file as well, and lets go of it.
+int TryMemoryFile(void*) {
+  Result<int> made = MakeMemoryFile();
+  if (!made.ok()) return made.error;
+  RawSyscall(SYS_ftruncate, made.value, 0);
+  return 0;
 }
 
 }  // namespace
@@ -63,13 +81,14 @@ Status CloseDescriptor(int descriptor) { return GatedStatus(Call::kClose, SYS_cl
 
 Status MemoryFile::Create() {
   MESH_DCHECK(!is_open());
-  Result<long> made =
-      GatedCall(Call::kMemoryFile, SYS_memfd_create, "mesh", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
-  if (made.error == EINVAL) {
-    made = GatedCall(Call::kMemoryFile, SYS_memfd_create, "mesh", MFD_CLOEXEC);
+  if (UnusualCallsMayKill()) {
+    Result<int> tried = ProbeInChild(&TryMemoryFile, nullptr);
+    if (!tried.ok()) return {tried.error};
+    if (tried.value != 0) return {tried.value};
   }
+  Result<int> made = MakeMemoryFile();
   if (!made.ok()) return {made.error};
-  const int descriptor = MoveDescriptorUp(static_cast<int>(made.value));
+  const int descriptor = MoveDescriptorUp(made.value);
   Result<FileIdentity> identity = IdentityOf(descriptor);
   if (!identity.ok()) {
     static_cast<void>(CloseDescriptor(descriptor).ok());

@@ -42,7 +42,8 @@ class MemoryFile {
   MemoryFile& operator=(const MemoryFile&) = delete;
 
   // Creates the file, empty, close-on-exec, under a high number. Must not be open.
-  // Errors: ENOSYS (old kernel, seccomp: EPERM), EMFILE, ENFILE, ENOMEM.
+  // Under a seccomp filter it is tried in a child first, since some filters kill the caller.
+  // Errors: ENOSYS (old kernel, seccomp: EPERM), ECHILD (a filter kills), EMFILE, ENFILE, ENOMEM.
   Status Create();
 
   // Errors: EFBIG when RLIMIT_FSIZE forbids it (SIGXFSZ is never seen by the program), EBADF when

@@ -3,8 +3,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -91,7 +95,7 @@ TEST(MemoryFile, RefusalsLeaveItClosed) {
   injector.Refuse(Call::kStat, EIO);
   const int64_t closed = injector.count(Call::kClose);
   EXPECT_EQ(file.Create().error, EIO);
-  EXPECT_EQ(injector.count(Call::kClose), closed + 2);  // the low number and the high one
+  EXPECT_EQ(injector.count(Call::kClose), closed + 3);  // of /proc, the low number and the high one
   EXPECT_FALSE(file.is_open());
   injector.Refuse(Call::kMemoryFile, EINVAL);  // a kernel that does not know MFD_NOEXEC_SEAL
   injector.Refuse(Call::kDescriptor, EMFILE);  // no room above
@@ -106,6 +110,29 @@ TEST(MemoryFile, RefusalsLeaveItClosed) {
   injector.Refuse(Call::kStat, EIO, 2);
   EXPECT_EQ(file.AllocatedBytes().error, EIO);
   file.Close();
+}
+
+// The way of some sandboxes: a call that their author did not foresee is death.
+TEST(MemoryFile, AFilterThatKillsIsSurvived) {
+  for (uint32_t action : {SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_TRAP}) {
+    const pid_t child = fork();
+    if (child == 0) {
+      struct sock_filter code[] = {
+          BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_memfd_create, 0, 1),
+          BPF_STMT(BPF_RET | BPF_K, action),
+          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+      };
+      struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+      if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) _exit(1);
+      if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) _exit(2);
+      MemoryFile file;
+      _exit(file.Create().error == ECHILD && !file.is_open() ? 0 : 3);
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0) << std::hex << action;
+  }
 }
 
 TEST(Descriptors, StayLowWhenTheLimitIsUnknown) {
