@@ -64,6 +64,7 @@ void* ThreadLocalHeap::Refill(SizeClass size_class) {
 
 void ThreadLocalHeap::FreeSlow(void* object, SizeClass size_class) {
   ShuffleVector& vector = vectors_[size_class];
+  if (vector.IsOnTop(object)) FatalAt("double free", object);
   uint32_t sent = (vector.size() + 1) / 2;
   global_->size_class_heap(size_class).Release(vector.slots(), sent, [&] {
     vector.DropOldest(sent);

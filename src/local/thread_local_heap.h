@@ -32,15 +32,17 @@ class ThreadLocalHeap {
   // The next free slot of the class, or null: then Refill().
   MESH_ALWAYS_INLINE void* Take(SizeClass size_class) { return vectors_[size_class].Pop(); }
 
-  // Keeps a freed object. False when there is no room: then FreeSlow(). `size_class` may be
-  // whatever a page entry says: there is never room for what is no slot of a class.
+  // Keeps a freed object. False when there is no room, or when it was freed just now: then
+  // FreeSlow(). `size_class` may be whatever a page entry says: there is never room for what is no
+  // slot of a class.
   MESH_ALWAYS_INLINE bool Keep(void* object, size_t size_class) {
     return vectors_[size_class].Push(object);
   }
 
   // Fetches slots from the global heap and returns one; null when out of memory.
   void* Refill(SizeClass size_class);
-  // Sends a part of the vector to the global heap and keeps the object.
+  // Sends a part of the vector to the global heap and keeps the object. Ends the program when the
+  // object is the one that was freed last.
   void FreeSlow(void* object, SizeClass size_class);
   // Sends everything to the global heap and lets go of the attached spans.
   // `lenient`: this is another thread's heap, stopped at an arbitrary instruction by a fork.

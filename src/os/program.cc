@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace mesh::os {
 namespace {
@@ -72,27 +73,50 @@ bool Names(const DynamicTables& tables, const Relocation* relocations, size_t by
   return false;
 }
 
+struct ProgramHeaders {
+  std::span<const ProgramHeader> all;
+  const ProgramHeader* dynamic = nullptr;
+  uintptr_t load_address = 0;
+};
+
+ProgramHeaders ReadProgramHeaders() {
+  ProgramHeaders program;
+  auto* headers = reinterpret_cast<const ProgramHeader*>(getauxval(AT_PHDR));
+  if (headers == nullptr) return program;
+  program.all = {headers, getauxval(AT_PHNUM)};
+  for (const ProgramHeader& header : program.all) {
+    if (header.p_type == PT_PHDR) {
+      program.load_address = reinterpret_cast<uintptr_t>(headers) - header.p_vaddr;
+    }
+    if (header.p_type == PT_DYNAMIC) program.dynamic = &header;
+  }
+  return program;
+}
+
 }  // namespace
 
 Imports ProgramImports(std::string_view name) {
-  auto* headers = reinterpret_cast<const ProgramHeader*>(getauxval(AT_PHDR));
-  size_t count = getauxval(AT_PHNUM);
-  if (headers == nullptr) return Imports::kUnknown;
-  uintptr_t load_address = 0;
-  const ProgramHeader* dynamic = nullptr;
-  for (size_t i = 0; i < count; i++) {
-    if (headers[i].p_type == PT_PHDR) {
-      load_address = reinterpret_cast<uintptr_t>(headers) - headers[i].p_vaddr;
-    }
-    if (headers[i].p_type == PT_DYNAMIC) dynamic = &headers[i];
-  }
-  if (dynamic == nullptr) return Imports::kUnknown;
-  auto* entries = reinterpret_cast<const DynamicEntry*>(load_address + dynamic->p_vaddr);
-  DynamicTables tables = ReadTables(entries, load_address);
+  ProgramHeaders program = ReadProgramHeaders();
+  if (program.dynamic == nullptr) return Imports::kUnknown;
+  auto* entries =
+      reinterpret_cast<const DynamicEntry*>(program.load_address + program.dynamic->p_vaddr);
+  DynamicTables tables = ReadTables(entries, program.load_address);
   if (tables.symbols == nullptr || tables.names == nullptr) return Imports::kUnknown;
   bool found = Names(tables, tables.calls, tables.call_bytes, name) ||
                Names(tables, tables.others, tables.other_bytes, name);
   return found ? Imports::kYes : Imports::kNo;
 }
+
+bool IsInProgram(uintptr_t address) {
+  ProgramHeaders program = ReadProgramHeaders();
+  // A program at a fixed address may lack the header that tells where it was loaded; it is at 0.
+  for (const ProgramHeader& header : program.all) {
+    if (header.p_type != PT_LOAD) continue;
+    if (address - program.load_address - header.p_vaddr < header.p_memsz) return true;
+  }
+  return false;
+}
+
+uintptr_t MainStackEnd() { return getauxval(AT_EXECFN); }
 
 }  // namespace mesh::os

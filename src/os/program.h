@@ -3,6 +3,7 @@
 // Room: os. Thread rule: any thread; reads the loader's tables only. Allocates nothing.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 namespace mesh::os {
@@ -16,5 +17,11 @@ enum class Imports {
 // Whether the main program (not its libraries) asks the loader for the function `name`.
 // Source: elf(5): the symbols that its relocations name; getauxval(3), AT_PHDR.
 Imports ProgramImports(std::string_view name);
+
+// Whether `address` lies in what the loader mapped of the main program: its code and its variables.
+bool IsInProgram(uintptr_t address);
+
+// An address above all frames of the main thread's stack; 0 when the kernel has not told.
+uintptr_t MainStackEnd();
 
 }  // namespace mesh::os

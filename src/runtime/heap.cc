@@ -7,6 +7,7 @@
 #include "src/arena/page_map.h"
 #include "src/base/check.h"
 #include "src/runtime/fast_path.h"
+#include "src/runtime/misuse.h"
 #include "src/runtime/runtime.h"
 #include "src/runtime/thread_state.h"
 #include "src/sizeclass/size_class.h"
@@ -91,7 +92,12 @@ class PageHeapSource {
   }
 
   void* try_resize(void* object, size_t size) {
-    if (size <= kMaxSmallSize || IsSmall(EntryOf(object))) return nullptr;
+    if (IsSmall(EntryOf(object))) {
+      // It is going to be copied, from where a slot begins.
+      RequireSlot(object);
+      return nullptr;
+    }
+    if (size <= kMaxSmallSize) return nullptr;
     BusyScope busy;
     return Runtime::Get().global().ResizeLarge(object, size);
   }
@@ -122,10 +128,7 @@ MESH_NOINLINE void SlowFree(void* object) {
   SizeClass size_class = EntryOf(object).size_class();
   if (size_class != kNoClass && size_class < kClassCount) return FreeToClass(object, size_class);
   if (size_class == kLargeClass) return FreeLarge(object);
-  // Null and foreign pointers are left alone.
-  if (PageMap::Owns(reinterpret_cast<uintptr_t>(object))) {
-    FatalAt("free of a pointer that is not in use", object);
-  }
+  if (object != nullptr) JudgeForeign(object);
 }
 
 void* Malloc(size_t size) { return heap.malloc(size); }
@@ -138,7 +141,11 @@ void Free(void* object) { heap.free(object); }
 
 void* Realloc(void* object, size_t size) {
   if (object == nullptr) return heap.malloc(size);
-  if (EntryOf(object).is_empty()) return nullptr;
+  PageEntry entry = EntryOf(object);
+  if (MESH_UNLIKELY(!IsSmall(entry) && entry.size_class() != kLargeClass)) {
+    JudgeForeign(object);
+    return nullptr;
+  }
   return heap.realloc(object, size);
 }
 

@@ -119,7 +119,7 @@ void Runtime::BringUp() {
 
 ThreadLocalHeap* Runtime::AttachThread() {
   if (HasHeap()) return thread_state.heap;
-  if (thread_state.has_exited || !has_exit_key_) return nullptr;
+  if (thread_state.has_exited || !has_exit_key_ || options_.check_frees()) return nullptr;
   ThreadLocalHeap* heap = registry_.Acquire(&global_, NewSeed(), shuffle_);
   if (heap == nullptr) return nullptr;
   thread_state.heap = heap;

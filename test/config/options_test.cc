@@ -49,13 +49,14 @@ TEST_F(LoadOptionsTest, DefaultsWithoutEnvironment) {
   EXPECT_EQ(options.expect_fork(), ForkChoice::kAuto);
   EXPECT_EQ(options.random(), RandomChoice::kFull);
   EXPECT_EQ(options.seed(), 0);
+  EXPECT_FALSE(options.check_frees());
   EXPECT_TRUE(problems_.empty());
 }
 
 TEST_F(LoadOptionsTest, ReadsEveryOption) {
-  Options options =
-      Load({"MALLOCSTATS=2", "MESH_PERIOD_MS=0", "MESH_MESHING=0", "MESH_BARRIER=userfault_user",
-            "MESH_EXPECT_FORK=1", "MESH_RANDOM=none", "MESH_SEED=9223372036854775807"});
+  Options options = Load({"MALLOCSTATS=2", "MESH_PERIOD_MS=0", "MESH_MESHING=0",
+                          "MESH_BARRIER=userfault_user", "MESH_EXPECT_FORK=1", "MESH_RANDOM=none",
+                          "MESH_SEED=9223372036854775807", "MESH_CHECK_FREES=1"});
   EXPECT_EQ(options.mallocstats(), 2);
   EXPECT_EQ(options.period_ms(), 0);
   EXPECT_FALSE(options.meshing());
@@ -63,6 +64,7 @@ TEST_F(LoadOptionsTest, ReadsEveryOption) {
   EXPECT_EQ(options.expect_fork(), ForkChoice::kAlways);
   EXPECT_EQ(options.random(), RandomChoice::kNone);
   EXPECT_EQ(options.seed(), INT64_MAX);
+  EXPECT_TRUE(options.check_frees());
   EXPECT_TRUE(problems_.empty());
 }
 

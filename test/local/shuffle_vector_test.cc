@@ -78,6 +78,16 @@ TEST_F(ShuffleVectorTest, TheLastFreedComesFirst) {
   for (uintptr_t i = 8; i > 0; i--) EXPECT_EQ(vector_.Pop(), SlotOf(i));
 }
 
+TEST_F(ShuffleVectorTest, WhatIsOnTopIsNotTakenAgain) {
+  EXPECT_TRUE(vector_.Push(SlotOf(1)));
+  EXPECT_TRUE(vector_.IsOnTop(SlotOf(1)));
+  EXPECT_FALSE(vector_.Push(SlotOf(1)));
+  EXPECT_EQ(vector_.size(), 1u);
+  EXPECT_EQ(vector_.Pop(), SlotOf(1));
+  EXPECT_FALSE(vector_.IsOnTop(SlotOf(1)));
+  EXPECT_TRUE(vector_.Push(SlotOf(1)));
+}
+
 TEST_F(ShuffleVectorTest, TheOldestAreDropped) {
   for (uintptr_t i = 1; i <= 7; i++) vector_.Push(SlotOf(i));
   vector_.DropOldest(4);

@@ -2,6 +2,7 @@
 #include "src/runtime/heap.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -86,16 +87,47 @@ TEST(Heap, ReallocKeepsContentsUpAndDown) {
 }
 
 TEST(Heap, WhatIsNotOursIsLeftAlone) {
-  int on_stack = 0;
+  void* page = mmap(nullptr, kPageSize, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   Free(nullptr);
-  Free(&on_stack);
+  Free(page);
   EXPECT_EQ(UsableSize(nullptr), 0u);
-  EXPECT_EQ(UsableSize(&on_stack), 0u);
-  EXPECT_EQ(Realloc(&on_stack, 10), nullptr);
-  EXPECT_FALSE(Owns(&on_stack));
+  EXPECT_EQ(UsableSize(page), 0u);
+  EXPECT_EQ(Realloc(page, 10), nullptr);
+  EXPECT_FALSE(Owns(page));
+  munmap(page, kPageSize);
   void* object = Malloc(10);
   EXPECT_TRUE(Owns(object));
   Free(object);
+}
+
+alignas(16) char in_program[64];
+
+TEST(HeapDeathTest, WhatNoAllocatorHandsOutEndsTheProgram) {
+  alignas(16) char on_stack[64];
+  EXPECT_DEATH(Free(on_stack), "mesh: free of a pointer to the stack: 0x");
+  EXPECT_DEATH(Realloc(on_stack, 10), "mesh: free of a pointer to the stack: 0x");
+  EXPECT_DEATH(Free(in_program), "mesh: free of a pointer to the program's own data: 0x");
+  EXPECT_DEATH(Free(reinterpret_cast<void*>(0x12345)),
+               "mesh: free of a pointer that is not aligned");
+}
+
+TEST(HeapDeathTest, TheSecondFreeInARowEndsTheProgram) {
+  for (size_t size : {10u, 3000u, 20000u, 100000u}) {
+    void* object = Malloc(size);
+    Free(object);
+    EXPECT_DEATH(Free(object), "mesh: (double free|free of a pointer that is not in use): 0x")
+        << size;
+  }
+}
+
+TEST(HeapDeathTest, ReallocCopiesFromWhereASlotBegins) {
+  auto* small = static_cast<char*>(Malloc(200));
+  EXPECT_DEATH(Realloc(small + 16, 5000),
+               "mesh: realloc of a pointer into the middle of an object");
+  auto* large = static_cast<char*>(Malloc(100000));
+  EXPECT_DEATH(Realloc(large + kPageSize, 10), "mesh: free of a pointer that is not in use");
+  Free(small);
+  Free(large);
 }
 
 TEST(Heap, WhatCannotBeMetIsNull) {
