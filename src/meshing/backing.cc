@@ -92,10 +92,18 @@ bool Backing::AddChunkLocked() {
   chunk.in_use = 0;
   chunk.in_file = in_file;
   chunk.private_views = in_file && private_views_;
+  if (chunk.private_views) NotePrivateViewLocked();
   chunk.retired = false;
   if (slot == chunk_count_) chunk_count_++;
   current_ = slot;
   return true;
+}
+
+void Backing::NotePrivateViewLocked() {
+  if (dumps_views_) return;
+  dumps_views_ = true;
+  // Refused, a dump of this process lacks what was meshed.
+  static_cast<void>(os::DumpPrivateFiles());
 }
 
 BackingPage Backing::TakeLocked(PageCount pages) {
@@ -176,6 +184,7 @@ bool Backing::MakePrivate(uintptr_t address, BackingPage first, PageCount pages)
   const Chunk& chunk = ChunkOf(first);
   MutexLock lock(lock_);
   if (!chunk.in_file || !file_.IsOurs()) return false;
+  NotePrivateViewLocked();
   size_t offset = chunk.file_offset + BytesOf(first % kChunkPages);
   return os::MapFilePrivateFixed(file_.descriptor(), offset, address, BytesOf(pages)).ok();
 }

@@ -142,9 +142,12 @@ class Backing {
   os::Result<uintptr_t> MapInFileLocked(size_t* offset) REQUIRES(lock_);
   void ForgetFileLocked() REQUIRES(lock_);
   void StartAnewLocked() REQUIRES(lock_);
+  // A private view comes: core dumps have to hold it.
+  void NotePrivateViewLocked() REQUIRES(lock_);
 
   Mutex lock_{LockRank::kBacking};
   bool private_views_ = false;
+  bool dumps_views_ GUARDED_BY(lock_) = false;
   bool was_retired_ = false;  // written with all other threads kept out of the heap
   os::ForkDetector detector_ GUARDED_BY(lock_);
   os::MemoryFile file_ GUARDED_BY(lock_);

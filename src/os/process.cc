@@ -193,6 +193,23 @@ Result<int> SeccompMode() {
   return {static_cast<int>(mode.value), mode.error};
 }
 
+Status DumpPrivateFiles() {
+  constexpr const char* kFilter = "/proc/self/coredump_filter";
+  constexpr uint64_t kPrivateFiles = 1u << 2;  // core(5)
+  char buffer[32];
+  Result<size_t> size = ReadSmallFile(kFilter, buffer);
+  if (!size.ok()) return {size.error};
+  Result<uint64_t> filter = FindHexNumber({buffer, size.value}, "");
+  if (!filter.ok() || (filter.value & kPrivateFiles) != 0) return {filter.error};
+  Result<long> file = GatedCall(Call::kOpen, SYS_openat, AT_FDCWD, kFilter, O_WRONLY | O_CLOEXEC);
+  if (!file.ok()) return {file.error};
+  LineWriter text;
+  text.Hex(filter.value | kPrivateFiles);
+  Status written = WriteAll(static_cast<int>(file.value), text.view());
+  static_cast<void>(CloseDescriptor(static_cast<int>(file.value)).ok());
+  return written;
+}
+
 uint64_t MonotonicNs() {
   struct timespec now = {};
   clock_gettime(CLOCK_MONOTONIC, &now);

@@ -67,6 +67,10 @@ Result<PageFaults> ReadPageFaults();
 // would be a call that a filter may kill for.
 Result<int> SeccompMode();
 
+// Has core dumps hold private mappings of files, which the kernel leaves out as a rule (core(5),
+// coredump_filter bit 2). Errors: no /proc, or not ours to write; dumps stay as they are.
+Status DumpPrivateFiles();
+
 // Monotonic time [ns] (vDSO; no system call as a rule).
 uint64_t MonotonicNs();
 

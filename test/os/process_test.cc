@@ -9,11 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <vector>
 
 #include "src/base/units.h"
+#include "src/os/file.h"
 #include "src/os/memory.h"
 #include "src/os/proc_text.h"
 #include "test/os/fault_injector.h"
@@ -114,6 +116,27 @@ TEST(Process, MappingCountSeesMappings) {
   EXPECT_EQ(MappingCount().value, before.value + 200);
   EXPECT_GT(MaxMappingCount().value, before.value);
   EXPECT_TRUE(Unmap(place.value, 201 * kPageSize).ok());
+}
+
+TEST(Process, DumpsHoldPrivateFiles) {
+  auto filter = [] {
+    char text[32] = {};
+    EXPECT_TRUE(ReadSmallFile("/proc/self/coredump_filter", text).ok());
+    return strtoul(text, nullptr, 16);
+  };
+  const pid_t child = fork();
+  if (child == 0) {
+    const unsigned long before = filter();
+    if (!DumpPrivateFiles().ok()) _exit(1);
+    if (filter() != (before | 4)) _exit(2);
+    _exit(DumpPrivateFiles().ok() && filter() == (before | 4) ? 0 : 3);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  FaultInjector injector;
+  injector.Refuse(Call::kOpen, EACCES);
+  EXPECT_EQ(DumpPrivateFiles().error, EACCES);
 }
 
 TEST(Process, IdentityAndTime) {
