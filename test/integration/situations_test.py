@@ -67,6 +67,19 @@ SITUATIONS = (
     Situation("threads", ("1000", "2")),
     Situation("threads", ("5000", "1")),
     Situation("thread_exit_memory"),
+    Situation("child_signals"),
+    # glibc puts objects of all sizes side by side.
+    Situation("classes_apart", holds_plainly=False),
+    Situation("idle_return", ("small", "sleep")),
+    Situation("idle_return", ("large", "poll")),
+    # Only compaction makes up for holes.
+    Situation("idle_return", ("holes", "epoll"), holds_plainly=False),
+    Situation("idle_return", ("holes", "select", "threads"), holds_plainly=False),
+    Situation("size_cost", holds_plainly=False),
+    Situation("grow_steps"),
+    # glibc clears what malloc takes from its top, if that was used before.
+    Situation("calloc_fresh", holds_plainly=False),
+    Situation("middle_sizes"),
     Situation("limited", ("as",)),
     Situation("limited", ("fsize",)),
     Situation("fork_heap"),
@@ -122,6 +135,14 @@ def test_library_beside_another(is_first: bool, root: pathlib.Path) -> None:
     sandbox = harness.Sandbox(root, None, {})
     outcome = sandbox.run("sort", stdin=b"b\na\n", extra={"LD_PRELOAD": preload})
     assert (outcome.stdout, outcome.stderr) == (b"a\nb\n", b"")
+
+
+def test_statistics(root: pathlib.Path) -> None:
+    """No statistic is always zero, and each follows what it counts."""
+    if not harness.is_mesh():
+        pytest.skip("the library is a stand-in, which has no statistics")
+    outcome = harness.Sandbox(root, harness.library(), {}).run(_path("statistics"))
+    assert (outcome.stdout, outcome.stderr) == (b"", b"")
 
 
 def test_names(root: pathlib.Path) -> None:

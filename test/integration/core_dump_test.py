@@ -1,0 +1,68 @@
+"""A core dump holds the live heap, meshed or not, where the debugger looks for it, and not the
+address space that is only reserved.
+
+test/programs/core_victim.c aborts with a meshed heap of known bytes; gdb reads them from the dump.
+
+Environment: MESH_PROGRAMS, the paths of the programs, separated by blanks.
+"""
+
+import pathlib
+import resource
+import signal
+
+import pytest
+
+from . import harness, tiers
+
+# The victim's heap takes a tenth of this; the arena alone reserves 1 GiB.
+MOST_BYTES = 160 << 20
+
+CORE_PATTERN = pathlib.Path("/proc/sys/kernel/core_pattern")
+
+# Run inside gdb: says how many of the victim's objects are wrong or not there.
+READ_OBJECTS = """
+import gdb, struct
+COUNT, SIZE = 2000, 200
+memory = gdb.selected_inferior()
+table = int(gdb.parse_and_eval("(long)&victim_objects"))
+addresses = struct.unpack(f"{COUNT}Q", memory.read_memory(table, 8 * COUNT).tobytes())
+wrong = absent = 0
+for index, address in enumerate(addresses):
+    try:
+        found = memory.read_memory(address, SIZE).tobytes()
+    except gdb.MemoryError:
+        absent += 1
+        continue
+    wrong += found != bytes([index % 256]) * SIZE
+print(f"objects: {COUNT} wrong: {wrong} absent: {absent}")
+"""
+
+
+def _die(sandbox: harness.Sandbox, situation: tiers.Situation) -> pathlib.Path:
+    """Runs the victim and returns the dump that the kernel wrote."""
+    outcome = sandbox.run(tiers.path("core_victim"), *situation.words, status=None, timeout_s=60)
+    assert outcome.status == -signal.SIGABRT, harness.describe(outcome)
+    dumps = [path for path in sandbox.root.iterdir() if path.name.startswith("core")]
+    assert len(dumps) == 1, f"dumps: {dumps}"
+    return dumps[0]
+
+
+@pytest.mark.parametrize("expect_fork", ["0", "1"])
+@pytest.mark.parametrize("situation", tiers.EVERY, ids=str)
+def test_core_dump_holds_the_heap(
+    situation: tiers.Situation, expect_fork: str, root: pathlib.Path
+) -> None:
+    """All objects are in the dump at their addresses, with shared and with private views."""
+    gdb = harness.program("gdb")
+    if "/" in CORE_PATTERN.read_text() or resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
+        pytest.skip("this machine's dumps go elsewhere")
+    tiers.need_kernel(situation)
+    settings = {"MESH_BARRIER": situation.barrier, "MESH_EXPECT_FORK": expect_fork}
+    sandbox = harness.Sandbox(root, harness.library(), settings)
+    root.chmod(0o777)
+    dump = _die(sandbox, situation)
+    assert dump.stat().st_size < MOST_BYTES
+    script = sandbox.write("read.py", READ_OBJECTS)
+    command = (gdb, "-nx", "-batch", "-x", script, tiers.path("core_victim"), dump)
+    read = harness.run_program(command, harness.Sandbox(root / "gdb", None, {}).environment(), root)
+    assert b"objects: 2000 wrong: 0 absent: 0" in read.stdout, harness.describe(read)
