@@ -45,16 +45,24 @@ class Benchmark:
 
 
 def _shape(
-    name: str, about: str, unit: str, program: str | None = None, options: Sequence[str] = ()
+    name: str,
+    about: str,
+    unit: str,
+    program: str | None = None,
+    options: Sequence[str] = (),
+    file: str | None = None,
 ) -> Benchmark:
+    """A program of test/bench, called with a file of that directory where it needs one."""
+
     def run_once(
         allocator: allocators.Allocator, index: int, kind: str, setting: bench_runner.Setting
     ) -> bench_results.BenchRun:
         suffix = "_timed" if kind == bench_runner.LATENCY else ""
         path = setting.find_shape((program or name) + suffix)
+        files = [str(setting.find_shape(file))] if file else []
         percent = max(1, round(100 * setting.scale))
         command = bench_programs.Command(
-            [str(path), f"--scale_percent={percent}", *options], units=None
+            [str(path), *files, f"--scale_percent={percent}", *options], units=None
         )
         return bench_runner.run_command(command, allocator, index, kind, setting.scratch)
 
@@ -93,6 +101,7 @@ BENCHMARKS: Sequence[Benchmark] = (
     _shape("clear", "calloc, small and large", "pair"),
     _shape("threads", "threads that start, allocate and end", "thread"),
     _shape("idle-threads", "threads that have allocated and sleep", "thread", "idle_threads"),
+    _shape("replay", "calls recorded from jq, replayed", "call", file="jq.trace"),
     _shape("maps-strings", "a C++ word index of maps and strings", "word", "maps_strings"),
     Benchmark(
         "redis",

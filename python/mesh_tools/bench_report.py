@@ -1,5 +1,6 @@
 """Renders the benchmark suite's results as tables for the terminal. Measures nothing."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import rich.console
@@ -19,7 +20,8 @@ _SLOWEST_PART = 0.9999
 def _number(metric: bench_results.Metric, value: float) -> str:
     if metric.title.endswith("[MB]"):
         return f"{value / results.MB:.1f}"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
+    power = max(0, min(3, int(math.log10(max(value, 1)) / 3)))
+    return f"{value / 1000**power:.3g} {('ns', 'us', 'ms', 's')[power]}"
 
 
 def _table(title: str, names: Sequence[str], first: str = "") -> rich.table.Table:

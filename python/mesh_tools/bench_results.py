@@ -119,8 +119,8 @@ def _memory(pick: Callable[[MemoryUse], int]) -> Callable[[BenchRun], float]:
 _MEMORY_FLOOR_BYTES = 10 * results.MB
 
 METRICS = [
-    Metric("cpu", "CPU per unit [ns]", "timed", lambda run: run.cpu_s / run.units * 1e9),
-    Metric("wall", "wall per unit [ns]", "timed", lambda run: run.wall_s / run.units * 1e9),
+    Metric("cpu", "CPU per unit", "timed", lambda run: run.cpu_s / run.units * 1e9),
+    Metric("wall", "wall per unit", "timed", lambda run: run.wall_s / run.units * 1e9),
     Metric(
         "peak",
         "peak physical memory [MB]",
@@ -253,7 +253,7 @@ def weaknesses(
             if name != allocator and (value := median(comparison, name, metric))
         }
         own = median(comparison, allocator, metric)
-        if own and others:
+        if own and others and own > metric.floor:
             best = min(others, key=lambda name: others[name])
             found.append(Weakness(comparison.workload, metric, best, own / others[best]))
     return sorted(found, key=lambda weakness: -weakness.ratio)

@@ -85,7 +85,7 @@ def say(program: str, message: object) -> None:
     print(f"{program}: {message}", file=sys.stderr)
 
 
-def run(program: str, main: Callable[[Sequence[str]], int]) -> None:
+def run(program: str, main: Callable[[Sequence[str]], int], takes_arguments: bool = False) -> None:
     """Parses the flags, runs `main` and exits with what it returns; a bad flag is status 2."""
 
     def parse(argv: Sequence[str]) -> list[str]:
@@ -96,7 +96,7 @@ def run(program: str, main: Callable[[Sequence[str]], int]) -> None:
             sys.exit(EXIT_USAGE)
         except SystemExit:
             sys.exit(0)  # --help has been printed; absl calls that a failure.
-        if rest[1:]:
+        if rest[1:] and not takes_arguments:
             say(program, f"unexpected argument '{rest[1]}'")
             sys.exit(EXIT_USAGE)
         return rest

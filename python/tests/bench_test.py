@@ -112,7 +112,7 @@ def test_tables_and_picture(tmp_path: pathlib.Path) -> None:
     bench_report.print_report(_two(), "mimalloc", "mesh", {"jq": "skipped"}, console)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
-    assert "CPU per unit [ns], and ratio to mimalloc" in text
+    assert "CPU per unit, and ratio to mimalloc" in text
     assert "(2.00)" in text
     assert "work per second, churn-2 to churn" in text
     assert "churn: malloc" in text

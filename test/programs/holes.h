@@ -99,6 +99,13 @@ class Heap {
     }
   }
 
+  // Frees what is live, and the table: the end of the heap's use.
+  void FreeRest() {
+    for (std::uint64_t i = 0; i < count_; ++i) std::free(objects_[i]);
+    munmap(objects_, count_ * sizeof(*objects_));
+    count_ = live_ = live_bytes_ = 0;
+  }
+
   // Stores into every byte that is live; the contents stay.
   void Rewrite() {
     for (std::uint64_t i = 0; i < count_; ++i) {
