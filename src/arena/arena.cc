@@ -16,8 +16,8 @@ constexpr PageCount kCommitStep = 256;
 constexpr PageCount kMinSegmentPages = 1024;
 // Dirty pages that may wait for reuse: this many, and a share of what is committed. Enough that a
 // span that comes and goes costs no system call; little against the heap.
-constexpr PageCount kDirtyAllowance = 256;
-constexpr PageCount kDirtyShare = 32;
+constexpr PageCount kDirtyAllowance = 2048;
+constexpr PageCount kDirtyShare = 4;
 // From here on dropping a run's pages is cheaper than writing zeros over them.
 constexpr size_t kClearByDropping = 64;
 
@@ -134,10 +134,11 @@ SpanId Arena::AllocateSpan(SizeClass size_class, uint32_t units) {
   return id;
 }
 
-SpanId Arena::ReserveRun(PageCount pages) {
+SpanId Arena::ReserveRun(PageCount pages, bool* dirty) {
   bool clean = false;
   MutexLock lock(lock_);
-  SpanId id = TakeLocked(true, pages, 1, true, &clean);
+  SpanId id = TakeLocked(true, pages, 1, false, &clean);
+  *dirty = !clean;
   if (id != kNoSpan) PageMap::SetSpan(id, pages, kReservedClass);
   return id;
 }

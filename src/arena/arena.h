@@ -49,10 +49,10 @@ class Arena {
 
   // A span of `units` units of the class, entries set. kNoSpan when out of memory.
   SpanId AllocateSpan(SizeClass size_class, uint32_t units);
-  // Pages for several spans to come, clean if there are any, so that spans of one class are
-  // neighbours and their mappings can merge. Entries are kReservedClass. kNoSpan when out of
-  // memory.
-  SpanId ReserveRun(PageCount pages);
+  // Pages for several spans to come, so that spans of one class are neighbours and their mappings
+  // can merge. Entries are kReservedClass. `*dirty`: memory may lie behind them. kNoSpan when out
+  // of memory.
+  SpanId ReserveRun(PageCount pages, bool* dirty);
   // Makes the first pages of such a run a span. Takes no lock.
   static void StartSpan(SpanId id, PageCount pages, SizeClass size_class) {
     PageMap::SetSpan(id, pages, size_class);

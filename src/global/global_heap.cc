@@ -25,6 +25,10 @@ constexpr uint64_t kSpansPerLengthForking = 64;
 constexpr uint64_t kSpansPerLength = 4096;
 constexpr PageCount kMaxSpanPagesForking = 4;
 
+// Objects from this length on are moved by their page tables [pages]. That costs 50 us and more,
+// and the old place its memory; copying 1 MiB costs about 100.
+constexpr size_t kPagesToMove = 256;
+
 SpanId IdOfLarge(const void* object) {
   uintptr_t address = reinterpret_cast<uintptr_t>(object);
   PageEntry entry = PageMap::Find(address);
@@ -81,7 +85,8 @@ void* GlobalHeap::ResizeLarge(void* object, size_t size) {
   if (pages == old_pages) return object;
   if (!arena_.ResizeLarge(id, pages)) {
     // Smaller, but it cannot be cut: it is copied by the caller. Larger: its pages move.
-    if (pages < old_pages) return nullptr;
+    if (pages < old_pages || old_pages < kPagesToMove) return nullptr;
+    pages += pages / kRoomShare;
     SpanId to = arena_.AllocateLarge(pages, kPageSize, false);
     if (to == kNoSpan) return nullptr;
     if (!arena_.MoveLarge(id, to)) {

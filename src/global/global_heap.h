@@ -37,8 +37,10 @@ class GlobalHeap {
   void* AllocateLarge(size_t size, size_t alignment, bool zeroed);
   // `object` has an entry of kLargeClass.
   void FreeLarge(void* object);
+  // Part of a large object's size that it may have beyond what was asked for, after a realloc.
+  static constexpr size_t kRoomShare = 8;
   // Makes a large object `size` (> kMaxSmallSize) bytes long, without copying: in place, or by
-  // moving its pages. Null: neither can be done, the object is as it was.
+  // moving its pages. Null: neither can be done, or copying is cheaper; the object is as it was.
   void* ResizeLarge(void* object, size_t size);
   static size_t LargeSize(const void* object);
 

@@ -94,6 +94,8 @@ bool SizeClassHeap::TakeChanged() {
   MutexLock lock(lock_);
   bool changed = changed_;
   changed_ = false;
+  // Memory that waits for spans to come is out of the arena's sight.
+  if (reserve_dirty_) DropReserveLocked();
   return changed;
 }
 

@@ -76,10 +76,8 @@ SpanId SizeClassHeap::NewSpanLocked(uint32_t units) {
   if (!info.meshable || spans_ < kSpansBeforeReserve)
     return arena_->AllocateSpan(size_class_, units);
   if (reserve_pages_ < pages) {
-    // The arena has use for a rest that is too short.
-    if (reserve_pages_ > 0) arena_->FreeSpan(reserve_, reserve_pages_, false);
-    reserve_pages_ = 0;
-    reserve_ = arena_->ReserveRun(kReservePages);
+    DropReserveLocked();  // The arena has use for a rest that is too short.
+    reserve_ = arena_->ReserveRun(kReservePages, &reserve_dirty_);
     if (reserve_ == kNoSpan) return arena_->AllocateSpan(size_class_, units);
     reserve_pages_ = kReservePages;
   }
@@ -88,6 +86,11 @@ SpanId SizeClassHeap::NewSpanLocked(uint32_t units) {
   reserve_ += pages;
   reserve_pages_ -= pages;
   return id;
+}
+
+void SizeClassHeap::DropReserveLocked() {
+  if (reserve_pages_ > 0) arena_->FreeSpan(reserve_, reserve_pages_, reserve_dirty_);
+  reserve_pages_ = 0;
 }
 
 MiniHeap* SizeClassHeap::AttachLocked(uint16_t owner) {

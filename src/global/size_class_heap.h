@@ -95,7 +95,8 @@ class SizeClassHeap {
   // *cursor is kNoSpan at the end. Returns: pages of memory saved.
   uint32_t FoldBatch(Mesher& mesher, const os::PageTable& table, SpanId* cursor);
 
-  // Something was freed or taken since the last call: compaction may find something new.
+  // Something was freed or taken since the last call: compaction may find something new. Gives
+  // memory that waits for spans to come back to the arena, which returns it to the system in time.
   bool TakeChanged();
   void NoteChanged();
 
@@ -135,6 +136,8 @@ class SizeClassHeap {
 
   // Fresh pages for a span, from the reserve or from the arena.
   SpanId NewSpanLocked(uint32_t units) REQUIRES(lock_);
+  // Gives the reserve back.
+  void DropReserveLocked() REQUIRES(lock_);
   // Units of the next span: longer ones for a class that has many.
   uint32_t NextUnitsLocked() const REQUIRES(lock_);
   void NoteStartedLocked(const MiniHeap* span) REQUIRES(lock_);
@@ -189,6 +192,7 @@ class SizeClassHeap {
   SpanReleaser* releaser_ = nullptr;
   SpanId reserve_ GUARDED_BY(lock_) = kNoSpan;  // first of the pages taken for spans to come
   PageCount reserve_pages_ GUARDED_BY(lock_) = 0;
+  bool reserve_dirty_ GUARDED_BY(lock_) = false;  // memory may lie behind them
   SpanList partial_[kBins] GUARDED_BY(lock_);
   SpanList attached_ GUARDED_BY(lock_);
   uint64_t spans_ GUARDED_BY(lock_) = 0;  // virtual spans of this class

@@ -103,17 +103,22 @@ class PageHeapSource {
   }
 };
 
-// A small object stays where it is while it fills half of its slot; a large one gives back the
-// pages that it needs no longer.
-struct KeepSmallIfHalfUsed {
+// A small object stays where it is while it fills half of its slot. A large one gives back the
+// pages that it needs no longer, save an eighth; as much room it gets when it has to move to grow,
+// since what has grown grows again. Pages that are never touched cost nothing.
+struct KeepInPlace {
   static constexpr bool Keeps(size_t usable, size_t size) {
-    return usable <= kMaxSmallSize && heaplayers::KeepIfHalfUsed::Keeps(usable, size);
+    if (usable <= kMaxSmallSize) return heaplayers::KeepIfHalfUsed::Keeps(usable, size);
+    return size <= usable && usable - size <= usable / GlobalHeap::kRoomShare;
+  }
+  static constexpr size_t Wanted(size_t usable, size_t size) {
+    bool grows = size > usable && size > kMaxSmallSize && size < PTRDIFF_MAX / 2;
+    return grows ? size + size / GlobalHeap::kRoomShare : size;
   }
 };
 
 // The allocator in one sentence.
-using MeshHeap =
-    heaplayers::ReallocLayer<KeepSmallIfHalfUsed, heaplayers::ZeroingLayer<PageHeapSource>>;
+using MeshHeap = heaplayers::ReallocLayer<KeepInPlace, heaplayers::ZeroingLayer<PageHeapSource>>;
 
 constinit MeshHeap heap;
 

@@ -33,20 +33,22 @@ TEST(GlobalHeap, LargeObjectsAreCounted) {
 TEST(GlobalHeap, LargeObjectsGrowAndShrinkWithTheirContents) {
   TestHeap heap;
   GlobalHeap& global = heap.global();
-  size_t pages = 10;
+  size_t pages = 300;
   auto* object = static_cast<char*>(global.AllocateLarge(pages * kPageSize, kPageSize, false));
   // Something behind it, so that growing in place ends at some time.
   void* neighbour = global.AllocateLarge(20 * kPageSize, kPageSize, false);
   memset(object, 5, pages * kPageSize);
-  for (size_t wanted : {12u, 40u, 3000u, 100u, 11u, 5000u}) {
+  for (size_t wanted : {312u, 340u, 3000u, 400u, 311u, 5000u}) {
     auto* resized = static_cast<char*>(global.ResizeLarge(object, wanted * kPageSize));
     ASSERT_NE(resized, nullptr) << wanted;
     object = resized;
     size_t kept = pages < wanted ? pages : wanted;
     for (size_t page = 0; page < kept; page++) ASSERT_EQ(object[page * kPageSize + 77], 5);
-    pages = wanted;
+    // One that has moved to grow has room to grow on.
+    pages = GlobalHeap::LargeSize(object) / kPageSize;
+    EXPECT_GE(pages, wanted);
+    EXPECT_LE(pages, wanted + wanted / GlobalHeap::kRoomShare);
     memset(object, 5, pages * kPageSize);
-    EXPECT_EQ(GlobalHeap::LargeSize(object), pages * kPageSize);
     EXPECT_EQ(global.large_bytes(), (pages + 20) * kPageSize);
     heap.CheckInvariants();
   }
@@ -54,6 +56,19 @@ TEST(GlobalHeap, LargeObjectsGrowAndShrinkWithTheirContents) {
   global.FreeLarge(neighbour);
   EXPECT_EQ(global.large_bytes(), 0u);
   heap.CheckInvariants();
+}
+
+// Copying a short one is cheaper than moving its page tables.
+TEST(GlobalHeap, ShortObjectsDoNotMove) {
+  TestHeap heap;
+  GlobalHeap& global = heap.global();
+  void* object = global.AllocateLarge(10 * kPageSize, kPageSize, false);
+  void* neighbour = global.AllocateLarge(20 * kPageSize, kPageSize, false);
+  EXPECT_EQ(global.ResizeLarge(object, 11 * kPageSize), nullptr);
+  EXPECT_EQ(GlobalHeap::LargeSize(object), 10 * kPageSize);
+  EXPECT_EQ(global.ResizeLarge(object, 9 * kPageSize), object);
+  global.FreeLarge(object);
+  global.FreeLarge(neighbour);
 }
 
 TEST(GlobalHeap, WhatIsTooLargeIsNull) {

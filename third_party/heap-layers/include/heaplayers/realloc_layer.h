@@ -18,6 +18,8 @@ struct KeepIfHalfUsed {
   static constexpr bool Keeps(std::size_t usable, std::size_t size) {
     return size <= usable && size >= usable / 2;
   }
+  // Bytes to ask for when an object has to move; more than `size` leaves it room to grow.
+  static constexpr std::size_t Wanted(std::size_t /*usable*/, std::size_t size) { return size; }
 };
 
 template <class InPlace, class Super>
@@ -35,7 +37,9 @@ class ReallocLayer : public Super {
     if constexpr (ResizingHeap<Super>) {
       if (void* resized = Super::try_resize(p, size)) return resized;
     }
-    void* fresh = Super::malloc(size);
+    const std::size_t wanted = InPlace::Wanted(usable, size);
+    void* fresh = Super::malloc(wanted);
+    if (fresh == nullptr && wanted > size) fresh = Super::malloc(size);
     if (fresh == nullptr) return size <= usable ? p : nullptr;
     std::memcpy(fresh, p, Smaller(usable, size));
     Super::free(p);
