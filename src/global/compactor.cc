@@ -14,6 +14,10 @@ namespace {
 // Virtual spans that one group may have: with each, a free slot of the group costs a longer walk.
 constexpr uint32_t kMaxGroupMembers = 64;
 
+// The smallest object that may be a stack: what sigaltstack(2) takes on any machine. A store to a
+// stack that is protected by mprotect kills: the kernel has nowhere to push the signal's frame.
+constexpr uint32_t kLeastStackBytes = 2048;
+
 // The first spans of `leaders` that can be meshed into one group. The packer counts groups that are
 // there already as one span each.
 uint32_t FittingPrefix(std::span<MiniHeap* const> leaders) {
@@ -40,6 +44,12 @@ bool Compactor::PrepareLocked() {
   static_cast<void>(barrier_.Prepare());
   CoverSegmentsLocked();
   return true;
+}
+
+// Whether the barrier of this pass may hold back stores to objects of the class.
+bool Compactor::MayMoveLocked(const SizeClassInfo& info) const {
+  if (!info.meshable) return false;
+  return barrier_.tier() != BarrierTier::kSegv || info.size < kLeastStackBytes;
 }
 
 // Registers the small segments with the barrier as wholes when something has changed: each call
@@ -75,7 +85,7 @@ size_t Compactor::Run(const PassLimits& limits, bool wait) {
       SizeClassHeap& heap = heaps_[next_class_];
       next_class_ = (next_class_ + 1) % heaps_.size();
       const SizeClassInfo& info = kSizeClasses[heap.size_class()];
-      if (!info.meshable || !(heap.TakeChanged() || limits.every_class)) continue;
+      if (!MayMoveLocked(info) || !(heap.TakeChanged() || limits.every_class)) continue;
       for (uint32_t units = info.max_units; units > 0; units /= 2) {
         freed += size_t{CompactClassLocked(heap, units, limits)} << kPageShift;
       }
@@ -95,7 +105,7 @@ uint32_t Compactor::Fold(uint64_t deadline_ns, bool wait) {
   if (PrepareLocked() && table.Open().ok()) {
     for (size_t classes = 0; classes < heaps_.size() && os::MonotonicNs() < deadline_ns;) {
       SizeClassHeap& heap = heaps_[fold_class_];
-      if (heap.statistics().meshed > 0) {
+      if (MayMoveLocked(kSizeClasses[heap.size_class()]) && heap.statistics().meshed > 0) {
         uint64_t began = os::MonotonicNs();
         saved += heap.FoldBatch(mesher_, table, &fold_cursor_);
         NotePauseLocked(os::MonotonicNs() - began);

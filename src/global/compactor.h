@@ -84,6 +84,7 @@ class Compactor {
 
   bool Enter(bool wait) TRY_ACQUIRE(true, lock_);
   bool PrepareLocked() REQUIRES(lock_);
+  bool MayMoveLocked(const SizeClassInfo& info) const REQUIRES(lock_);
   void CoverSegmentsLocked() REQUIRES(lock_);
   uint32_t CompactClassLocked(SizeClassHeap& heap, uint32_t units, const PassLimits& limits)
       REQUIRES(lock_);

@@ -38,8 +38,10 @@ bool WriteBarrier::HasUserfault(os::UserfaultMode mode) {
   if (refused) return false;
   const os::Status opened = uffd_.Open(mode);
   if (!opened.ok()) {
-    // A lack of descriptors or memory may pass.
-    refused = opened.error != EMFILE && opened.error != ENFILE && opened.error != ENOMEM;
+    // A lack of descriptors or memory may pass, and so may a program that closes all descriptors,
+    // this new one among them.
+    const int error = opened.error;
+    refused = error != EMFILE && error != ENFILE && error != ENOMEM && error != EBADF;
     return false;
   }
   uffd_mode_ = mode;

@@ -7,12 +7,18 @@ Environment: MESH_PROGRAMS, the paths of the programs, separated by blanks.
 """
 
 import pathlib
+import platform
 
 import pytest
 
 from . import harness, tiers
 
 in_every_tier = pytest.mark.parametrize("situation", tiers.EVERY, ids=str)
+# Ways to fork of fork_raw.c; all but SYS_fork are on every machine.
+RAW_FORKS = ("_Fork", "clone", "syscall_clone", "syscall_clone3") + (
+    ("syscall_fork",) if platform.machine() == "x86_64" else ()
+)
+
 with_both_views = pytest.mark.parametrize("expect_fork", ["0", "1"])
 
 
@@ -44,11 +50,36 @@ def test_child_heap_with_holes(
 
 @in_every_tier
 @with_both_views
+def test_parent_does_not_wait_for_the_child(
+    root: pathlib.Path, situation: tiers.Situation, expect_fork: str
+) -> None:
+    """A debugger holds the child back; the parent goes on, to its end."""
+    _check(root, situation, expect_fork, "fork_parent_goes_on")
+
+
+@in_every_tier
+@with_both_views
 def test_snapshot_is_atomic(
     root: pathlib.Path, situation: tiers.Situation, expect_fork: str
 ) -> None:
     """A child sees one moment of each other thread's stores."""
     _check(root, situation, expect_fork, "tier_fork", "snapshot")
+
+
+@pytest.mark.parametrize("way", RAW_FORKS)
+@in_every_tier
+@with_both_views
+def test_fork_without_atfork_handlers(
+    root: pathlib.Path, situation: tiers.Situation, expect_fork: str, way: str
+) -> None:
+    """_Fork, clone and system calls by number: parent and child live apart, and mesh."""
+    _check(root, situation, expect_fork, "fork_raw", way)
+
+
+def test_fork_that_nobody_sees(root: pathlib.Path) -> None:
+    """A system call of the program's own instruction, where meshed memory is shown privately."""
+    alone = tiers.Situation("auto", (), "single thread")
+    _check(root, alone, "1", "fork_raw", "instruction")
 
 
 @with_both_views
@@ -81,6 +112,25 @@ def test_meshing_goes_on_after_fork(
     _check(root, situation, expect_fork, "tier_fork", "meshes")
 
 
+@pytest.mark.parametrize("expect_fork", [None, "0", "1"])
+def test_object_above_two_gib(root: pathlib.Path, expect_fork: str | None) -> None:
+    """Lengths that do not fit into an int."""
+    _check_silent(root, expect_fork, "fork_huge_object")
+
+
+@pytest.mark.parametrize("expect_fork", ["0", "1"])
+def test_fork_is_silent(root: pathlib.Path, expect_fork: str) -> None:
+    """Nothing is written to stdout or stderr by parents, children and theirs."""
+    _check_silent(root, expect_fork, "fork_heap")
+
+
+@pytest.mark.parametrize("way", ["posix_spawn", "vfork"])
+@in_every_tier
+def test_spawn_holds_no_lock(root: pathlib.Path, situation: tiers.Situation, way: str) -> None:
+    """While a child waits before its exec, other threads allocate and mesh."""
+    _check(root, situation, "auto", "spawn_blocked", way)
+
+
 @in_every_tier
 @with_both_views
 def test_stopped_child_holds_nobody(
@@ -96,7 +146,22 @@ def test_memory_stays_small_over_forks(root: pathlib.Path, expect_fork: str | No
     _check_silent(root, expect_fork, "fork_memory", "growth")
 
 
-@pytest.mark.parametrize("mode", ["holes", "snapshot", "generations", "meshes", "calls", "stopped"])
-def test_programs_hold_plainly(root: pathlib.Path, mode: str) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("tier_fork", "holes"),
+        ("tier_fork", "snapshot"),
+        ("tier_fork", "generations"),
+        ("tier_fork", "meshes"),
+        ("tier_fork", "calls"),
+        ("tier_fork", "stopped"),
+        ("fork_parent_goes_on",),
+        ("fork_raw", "instruction"),
+        ("spawn_blocked", "posix_spawn"),
+        ("spawn_blocked", "vfork"),
+    ],
+    ids="-".join,
+)
+def test_programs_hold_plainly(root: pathlib.Path, words: tuple[str, ...]) -> None:
     """The programs of this test have nothing to complain of without the library."""
-    tiers.check_plainly(root, "tier_fork", mode)
+    tiers.check_plainly(root, *words)

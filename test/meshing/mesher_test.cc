@@ -181,9 +181,11 @@ TEST_P(MesherTest, FoldedSpansKeepTheirContentsAndStayWritable) {
     heap.global().ExpectForks(true);
     MakeMeshable(heap, size_class(), 4);
     heap.MeshIntoOne(size_class());
+    // What may be a stack stays where it is, in the tier that kills for a store to one.
+    const bool may_move = tier != BarrierTier::kSegv || kSizeClasses[size_class()].size < 2048;
     for (int round = 0; round < 3; round++) {
       heap.RewriteAll();
-      EXPECT_GT(heap.global().compactor().Fold(UINT64_MAX, true), 0u);
+      EXPECT_EQ(heap.global().compactor().Fold(UINT64_MAX, true) > 0, may_move);
       heap.CheckAll();
     }
     heap.RewriteAll();

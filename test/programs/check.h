@@ -73,6 +73,8 @@ static inline void CompactIfMesh(void) {
   if (mallctl != NULL) REQUIRE(mallctl("mesh.compact", NULL, NULL, NULL, 0) == 0);
 }
 
+static inline int HasMesh(void) { return dlsym(RTLD_DEFAULT, "mesh_mallctl") != NULL; }
+
 // A figure of Mesh's by its key; 0 under another allocator.
 static inline size_t StatisticIfMesh(const char* key) {
   typedef int (*Mallctl)(const char*, void*, size_t*, void*, size_t);

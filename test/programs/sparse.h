@@ -50,4 +50,17 @@ static inline void SparseMake(unsigned mark) {
   SparseStore(mark);
 }
 
+// Makes holes, and has them meshed, until `count` spans more are.
+static inline void RequireMeshing(size_t count, unsigned mark) {
+  const size_t before = StatisticIfMesh("stats.mesh_count");
+  for (int tries = 0; tries < 50; tries++) {
+    SparseMake(mark);
+    CompactIfMesh();
+    SparseCheck(mark);
+    const size_t now = StatisticIfMesh("stats.mesh_count");
+    if (now >= before + count || !HasMesh()) return;
+  }
+  REQUIRE(!"no more is meshed");
+}
+
 #endif  // TEST_PROGRAMS_SPARSE_H_

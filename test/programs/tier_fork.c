@@ -164,15 +164,8 @@ static void Generations(void) {
 }
 
 // After a fork both sides mesh as before, on and on.
-static void RequireMeshing(unsigned mark) {
-  size_t before = Statistic("stats.mesh_count");
-  SparseMake(mark);
-  CompactIfMesh();
-  SparseCheck(mark);
-  REQUIRE(FindMallctl() == NULL || Statistic("stats.mesh_count") >= before + 20);
-}
 static void MeshForGenerations(unsigned generation) {
-  RequireMeshing(generation);
+  RequireMeshing(20, generation);
   if (generation == 4) return;
   pid_t child = Fork();
   if (child == 0) {
@@ -181,9 +174,9 @@ static void MeshForGenerations(unsigned generation) {
     StopMeshing();
     _exit(0);
   }
-  RequireMeshing(generation + 10);
+  RequireMeshing(20, generation + 10);
   Await(child);
-  RequireMeshing(generation + 20);
+  RequireMeshing(20, generation + 20);
 }
 static void Meshes(void) {
   StartMeshing();
