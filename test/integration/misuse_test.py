@@ -94,6 +94,15 @@ def test_foreign_pointer_is_left_alone(
     assert (outcome.status, outcome.stderr) == (0, b""), harness.describe(outcome)
 
 
+@pytest.mark.parametrize("options", [(), ("--fork", "--compact")], ids=["threads", "fork"])
+def test_checked_frees_accept_what_is_sound(options: tuple[str, ...], root: pathlib.Path) -> None:
+    """The stress driver, with frees across threads, children and compaction, is not stopped."""
+    settings = {"MESH_CHECK_FREES": "1", "MESH_PERIOD_MS": "10"}
+    sandbox = harness.Sandbox(root, harness.library(), settings)
+    outcome = sandbox.run(tiers.path("churn"), "--seconds=1", "--threads=4", *options)
+    assert outcome.stderr == b"", harness.describe(outcome)
+
+
 def test_the_list_is_whole(root: pathlib.Path) -> None:
     """Every misuse that the program knows has its outcome here."""
     known = harness.Sandbox(root, None, {}).run(tiers.path("misuse"), "list").stdout.decode()

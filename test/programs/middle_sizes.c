@@ -1,11 +1,12 @@
 // Four threads with objects of 16 KiB to 1 MiB of their own do not wait for each other: a wait for
-// a lock is a voluntary switch of context, and of these there are few.
+// a lock is a voluntary switch of context, and of these there are few. One lock around everything
+// makes 500 and more in a round, on two processors; of three rounds the best one counts.
 #include <pthread.h>
 #include <sys/resource.h>
 
 #include "test/programs/check.h"
 
-enum { kThreads = 4, kOperations = 20000, kHeld = 16, kPercent = 2 };
+enum { kThreads = 4, kOperations = 20000, kHeld = 16, kRounds = 3, kMostWaits = 250 };
 
 static void* Work(void* argument) {
   unsigned int seed = (unsigned int)(uintptr_t)argument;
@@ -24,7 +25,7 @@ static void* Work(void* argument) {
   return (void*)usage.ru_nvcsw;
 }
 
-int main(void) {
+static long CountWaits(void) {
   pthread_t threads[kThreads];
   for (uintptr_t i = 0; i < kThreads; i++) {
     REQUIRE(pthread_create(&threads[i], NULL, Work, (void*)(i + 1)) == 0);
@@ -35,7 +36,16 @@ int main(void) {
     REQUIRE(pthread_join(threads[i], &own) == 0);
     waits += (long)own;
   }
-  if (waits <= (long)kThreads * kOperations * kPercent / 100) return 0;
-  fprintf(stderr, "%ld waits in %d operations\n", waits, kThreads * kOperations);
+  return waits;
+}
+
+int main(void) {
+  long least = CountWaits();
+  for (int i = 1; i < kRounds && least > kMostWaits; i++) {
+    long waits = CountWaits();
+    if (waits < least) least = waits;
+  }
+  if (least <= kMostWaits) return 0;
+  fprintf(stderr, "%ld waits in %d operations\n", least, kThreads * kOperations);
   return 1;
 }
