@@ -165,7 +165,7 @@ uint32_t Compactor::MeshGroupsLocked(SizeClassHeap& heap, uint32_t groups,
     uint32_t first = next;
     uint64_t began = os::MonotonicNs();
     MeshResult result = heap.MeshBatch(mesher_, [&](Mesher& mesher) {
-      while (next < groups) {
+      while (next < groups && mesher.planned() < kMovesPerBatch) {
         std::span<MiniHeap* const> group{s.sorted + s.order[next], s.members[next]};
         uint32_t fitting = FittingPrefix(group);
         bool planned = fitting < 2 || mesher.Add(group.first(fitting));

@@ -66,6 +66,10 @@ class Compactor {
   // Spans looked at in one go; more of them wait for the next.
   static constexpr uint32_t kMaxCandidates = 1 << 16;
 
+  // Spans that a batch moves before it is long enough: about a millisecond under the class's lock.
+  // (A last group of many spans may make it longer.)
+  static constexpr uint32_t kMovesPerBatch = 32;
+
   // Mappings that have become private again before the segments are registered anew: until then
   // each stays a mapping of its own.
   static constexpr uint64_t kCoverAfter = 1024;

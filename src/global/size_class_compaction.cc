@@ -49,12 +49,12 @@ void SizeClassHeap::Restore(std::span<MiniHeap* const> leaders) {
 }
 
 uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, SpanId* cursor) {
-  MiniHeap* spans[Mesher::kMaxMoves];
+  MiniHeap* spans[kSpansFolded];
   uint32_t count = 0;
   uint32_t copied_pages = 0;
   MutexLock lock(lock_);
   // Spans of this class do not come or go meanwhile; others are recognised by their entries.
-  for (uint32_t looked = 0; looked < kSpansLookedAt && count < Mesher::kMaxMoves; looked++) {
+  for (uint32_t looked = 0; looked < kSpansLookedAt && count < kSpansFolded; looked++) {
     SpanId before = *cursor;
     *cursor = arena_->NextSpan(before, size_class_);
     if (*cursor == kNoSpan) break;

@@ -67,6 +67,8 @@ class Mesher {
   }
 
   bool is_empty() const { return move_count_ == 0; }
+  // Spans that Run() would move.
+  uint32_t planned() const { return move_count_; }
 
  private:
   struct Move {

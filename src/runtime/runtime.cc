@@ -23,7 +23,7 @@ namespace {
 constexpr uint64_t kNsPerMs = 1000000;
 // Time that a pass may take from a thread that came to allocate, and from one that is about to
 // sleep. A batch that has begun is finished.
-constexpr uint64_t kSlowPathNs = 2 * kNsPerMs;
+constexpr uint64_t kSlowPathNs = kNsPerMs;
 constexpr uint64_t kIdleNs = 10 * kNsPerMs;
 // Time between two looks for copies of meshed pages: what is stored to more often stays copied for
 // the better part of it, and folding a span costs about ten microseconds.
