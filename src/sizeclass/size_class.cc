@@ -6,16 +6,18 @@ namespace mesh {
 SizeClass AlignedClassFor(size_t size, size_t alignment) {
   if (size > kMaxSmallSize || alignment > kPageSize) return kNoClass;
   if (alignment <= kMinAlignment) return ClassFor(size);
+  // A power of two, so a mask tells a multiple.
+  auto fits = [&](const SizeClassInfo& info) { return (info.size & (alignment - 1)) == 0; };
   bool pinned = alignment >= kPinnedAlignment;
   if (pinned && size <= kSizeClasses[kClassCount - 1].size && alignment < kPageSize) {
     for (SizeClass c = kFirstPinnedClass; c < kClassCount; c++) {
-      if (kSizeClasses[c].size >= size && kSizeClasses[c].size % alignment == 0) return c;
+      if (kSizeClasses[c].size >= size && fits(kSizeClasses[c])) return c;
     }
   }
-  SizeClass c = ClassFor(size < alignment ? alignment : size);
+  SizeClass c = ClassFor(RoundUp(size > 0 ? size : 1, alignment));
   for (; c < kFirstPinnedClass; c++) {
     const SizeClassInfo& info = kSizeClasses[c];
-    if (info.size % alignment == 0 && !(pinned && info.meshable)) return c;
+    if (fits(info) && !(pinned && info.meshable)) return c;
   }
   return kNoClass;
 }
