@@ -34,9 +34,14 @@ class MemoryUse:
 
 @dataclasses.dataclass(frozen=True)
 class Histogram:
-    """Calls by how long they took: counts[b] of [2^b, 2^(b+1)) ns."""
+    """Calls by how long they took: counts[b] of [2^b, 2^(b+1)) ns.
+
+    Time in which another thread had the processor is taken off, but for longest_by_clock_ns: see
+    test/bench/latency.h.
+    """
 
     longest_ns: int
+    longest_by_clock_ns: int
     counts: Sequence[int]
 
     def quantile_ns(self, part: float) -> int:
@@ -218,7 +223,7 @@ def geometric_mean(
     if not pairs:
         return None
     value = _geometric([float(np.median(own) / np.median(base)) for own, base in pairs])
-    if min(len(own) for own, _ in pairs) < _LEAST_ROUNDS:
+    if allocator == baseline or min(len(own) for own, _ in pairs) < _LEAST_ROUNDS:
         return Mean(value, len(pairs), None, None)
     generator = np.random.default_rng(1)
     logs = np.zeros(_DRAWS)

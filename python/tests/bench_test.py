@@ -32,7 +32,7 @@ _CPU = bench_results.METRICS[0]
 def _run(
     allocator: str, cpu_s: float, index: int = 1, kind: str = "timed"
 ) -> bench_results.BenchRun:
-    histogram = bench_results.Histogram(longest_ns=900, counts=[0, 5, 5, 0, 0, 0, 0, 0, 0, 1])
+    histogram = bench_results.Histogram(900, 5000, [0, 5, 5, 0, 0, 0, 0, 0, 0, 1])
     return bench_results.BenchRun(
         allocator,
         index,
@@ -80,6 +80,11 @@ def test_a_single_round_has_no_interval() -> None:
     assert (mean.low, mean.high) == (None, None)
 
 
+def test_the_baseline_is_one_without_an_interval() -> None:
+    mean = bench_results.geometric_mean(_two(), "mimalloc", "mimalloc", _CPU)
+    assert mean == bench_results.Mean(1.0, 2, None, None)
+
+
 def test_weak_points_and_scaling() -> None:
     worst = bench_results.weaknesses(_two(), "mesh", _CPU)
     assert [w.benchmark for w in worst] == ["churn", "churn-2"]
@@ -91,10 +96,10 @@ def test_weak_points_and_scaling() -> None:
 
 
 def test_quantiles_of_a_histogram() -> None:
-    histogram = bench_results.Histogram(longest_ns=900, counts=[0, 5, 5, 0, 0, 0, 0, 0, 0, 1])
+    histogram = bench_results.Histogram(900, 5000, [0, 5, 5, 0, 0, 0, 0, 0, 0, 1])
     assert histogram.quantile_ns(0.5) == 8
     assert histogram.quantile_ns(0.9999) == 900
-    assert bench_results.Histogram(0, [0]).quantile_ns(0.5) == 0
+    assert bench_results.Histogram(0, 0, [0]).quantile_ns(0.5) == 0
 
 
 def test_each_round_begins_with_another_allocator() -> None:
@@ -208,7 +213,8 @@ def test_every_shape_runs_at_a_tiny_size(tmp_path: pathlib.Path) -> None:
             assert (run["kind"] == "latency") == bool(run["latency"])
             if run["kind"] == "latency":
                 assert sum(run["latency"]["malloc"]["counts"]) > 0
-                assert run["latency"]["free"]["longest_ns"] > 0
+                longest = run["latency"]["free"]
+                assert 0 < longest["longest_ns"] <= longest["longest_by_clock_ns"]
         assert all(r["mesh"] for r in benchmark["runs"][1:2])
     assert plain["geometric_means"]["cpu"]["mesh"]["value"] > 0
     assert (tmp_path / "out" / "bench.png").exists()
