@@ -53,6 +53,17 @@ void Trim(uintptr_t from, uintptr_t to) {
   if (from < to) static_cast<void>(Unmap(from, to - from).ok());
 }
 
+Result<uintptr_t> MapNothing(size_t size) {
+  return Map(Call::kReserve, 0, size, PROT_NONE, kArenaFlags);
+}
+
+// Debuggers write mappings that were never touched into their dumps, unless told not to. Refused, a
+// dump is larger.
+Result<uintptr_t> LeaveOutOfDumps(Result<uintptr_t> place, size_t size) {
+  if (place.ok()) static_cast<void>(Advise(Call::kAdvise, place.value, size, MADV_DONTDUMP).ok());
+  return place;
+}
+
 // One reservation at exactly `address`, or EEXIST.
 Result<uintptr_t> ReserveAt(uintptr_t address, size_t size) {
   Result<uintptr_t> place =
@@ -68,7 +79,7 @@ Result<uintptr_t> ReserveAt(uintptr_t address, size_t size) {
 // Aligned places near the one that the kernel chose. It fills its gaps from the top, so the places
 // below are free as a rule.
 Result<uintptr_t> ReserveNearby(size_t size, size_t alignment) {
-  Result<uintptr_t> plain = Reserve(size);
+  Result<uintptr_t> plain = MapNothing(size);
   if (!plain.ok() || plain.value % alignment == 0) return plain;
   if (Status given_back = Unmap(plain.value, size); !given_back.ok()) return {0, given_back.error};
   constexpr int kTries = 8;  // each way; a process so tight on address space has few other places
@@ -84,28 +95,29 @@ Result<uintptr_t> ReserveNearby(size_t size, size_t alignment) {
 
 }  // namespace
 
-Result<uintptr_t> Reserve(size_t size) {
-  return Map(Call::kReserve, 0, size, PROT_NONE, kArenaFlags);
-}
+Result<uintptr_t> Reserve(size_t size) { return LeaveOutOfDumps(MapNothing(size), size); }
 
 Result<uintptr_t> ReserveAligned(size_t size, size_t alignment) {
   MESH_DCHECK(IsPowerOfTwo(alignment) && alignment >= kPageSize);
   const size_t padded = size + alignment - kPageSize;
   if (padded < size) return {0, ENOMEM};
-  Result<uintptr_t> whole = Reserve(padded);
-  if (!whole.ok()) return ReserveNearby(size, alignment);
+  Result<uintptr_t> whole = MapNothing(padded);
+  if (!whole.ok()) return LeaveOutOfDumps(ReserveNearby(size, alignment), size);
   const uintptr_t start = RoundUp(whole.value, alignment);
   Trim(whole.value, start);
   Trim(start + size, whole.value + padded);
-  return {start, 0};
+  return LeaveOutOfDumps({start, 0}, size);
 }
 
 Status Commit(uintptr_t address, size_t length) {
-  return GatedStatus(Call::kCommit, SYS_mprotect, address, length, kReadWrite);
+  Status committed = GatedStatus(Call::kCommit, SYS_mprotect, address, length, kReadWrite);
+  if (committed.ok()) static_cast<void>(Advise(Call::kAdvise, address, length, MADV_DODUMP).ok());
+  return committed;
 }
 
 Status Decommit(uintptr_t address, size_t length) {
-  return MapFixed(Call::kDecommit, address, length, PROT_NONE, kArenaFlags);
+  Status gone = MapFixed(Call::kDecommit, address, length, PROT_NONE, kArenaFlags);
+  return {LeaveOutOfDumps({address, gone.error}, length).error};
 }
 
 Status MapPrivateFixed(uintptr_t address, size_t length) {

@@ -15,8 +15,8 @@
 
 namespace mesh::os {
 
-// Takes address space without memory: PROT_NONE, nothing charged.
-// Errors: ENOMEM (RLIMIT_AS, mappings used up), EAGAIN (mlockall and RLIMIT_MEMLOCK).
+// Takes address space without memory: PROT_NONE, nothing charged, not in core dumps before
+// Commit(). Errors: ENOMEM (RLIMIT_AS, mappings used up), EAGAIN (mlockall and RLIMIT_MEMLOCK).
 Result<uintptr_t> Reserve(size_t size);
 
 // As Reserve, at a multiple of `alignment` (a power of two, >= kPageSize).

@@ -9,6 +9,7 @@ Environment: MESH_PROGRAMS, the paths of the programs, separated by blanks.
 import pathlib
 import resource
 import signal
+from collections.abc import Callable
 
 import pytest
 
@@ -38,31 +39,49 @@ print(f"objects: {COUNT} wrong: {wrong} absent: {absent}")
 """
 
 
-def _die(sandbox: harness.Sandbox, situation: tiers.Situation) -> pathlib.Path:
-    """Runs the victim and returns the dump that the kernel wrote."""
+def _dump_by_kernel(sandbox: harness.Sandbox, situation: tiers.Situation) -> None:
+    """The victim dies, and the kernel writes its dump beside it."""
+    if "/" in CORE_PATTERN.read_text() or resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
+        pytest.skip("this machine's dumps go elsewhere")
     outcome = sandbox.run(tiers.path("core_victim"), *situation.words, status=None, timeout_s=60)
     assert outcome.status == -signal.SIGABRT, harness.describe(outcome)
-    dumps = [path for path in sandbox.root.iterdir() if path.name.startswith("core")]
-    assert len(dumps) == 1, f"dumps: {dumps}"
-    return dumps[0]
 
 
+def _dump_by_debugger(sandbox: harness.Sandbox, situation: tiers.Situation) -> None:
+    """The victim runs in the debugger, which writes the dump."""
+    words = (
+        "set startup-with-shell off",
+        f"set environment LD_PRELOAD={harness.library()}",
+        # The last tier's write barrier.
+        "handle SIGSEGV nostop noprint pass",
+        "run",
+        "generate-core-file core",
+    )
+    script = sandbox.write("run.gdb", "\n".join(words))
+    command = ("gdb", "-nx", "-batch", "-x", script, "--args", tiers.path("core_victim"))
+    sandbox.run(*command, *situation.words, extra={"LD_PRELOAD": ""}, status=None, timeout_s=60)
+
+
+@pytest.mark.parametrize("make_dump", [_dump_by_kernel, _dump_by_debugger])
 @pytest.mark.parametrize("expect_fork", ["0", "1"])
 @pytest.mark.parametrize("situation", tiers.EVERY, ids=str)
 def test_core_dump_holds_the_heap(
-    situation: tiers.Situation, expect_fork: str, root: pathlib.Path
+    situation: tiers.Situation,
+    expect_fork: str,
+    make_dump: Callable[[harness.Sandbox, tiers.Situation], None],
+    root: pathlib.Path,
 ) -> None:
     """All objects are in the dump at their addresses, with shared and with private views."""
     gdb = harness.program("gdb")
-    if "/" in CORE_PATTERN.read_text() or resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
-        pytest.skip("this machine's dumps go elsewhere")
     tiers.need_kernel(situation)
     settings = {"MESH_BARRIER": situation.barrier, "MESH_EXPECT_FORK": expect_fork}
     sandbox = harness.Sandbox(root, harness.library(), settings)
     root.chmod(0o777)
-    dump = _die(sandbox, situation)
-    assert dump.stat().st_size < MOST_BYTES
+    make_dump(sandbox, situation)
+    dumps = [path for path in root.iterdir() if path.name.startswith("core")]
+    assert len(dumps) == 1, f"dumps: {dumps}"
+    assert dumps[0].stat().st_size < MOST_BYTES
     script = sandbox.write("read.py", READ_OBJECTS)
-    command = (gdb, "-nx", "-batch", "-x", script, tiers.path("core_victim"), dump)
+    command = (gdb, "-nx", "-batch", "-x", script, tiers.path("core_victim"), dumps[0])
     read = harness.run_program(command, harness.Sandbox(root / "gdb", None, {}).environment(), root)
     assert b"objects: 2000 wrong: 0 absent: 0" in read.stdout, harness.describe(read)

@@ -7,8 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <functional>
+#include <string>
 
 #include "src/base/units.h"
 #include "src/os/file.h"
@@ -46,6 +49,37 @@ TEST(Memory, ReserveCommitDecommit) {
   EXPECT_EQ(At(place.value + kMiB), 0);
   EXPECT_TRUE(Unmap(place.value, 4 * kMiB).ok());
   EXPECT_EQ(ResidentPages(place.value, kPageSize).error, ENOMEM);
+}
+
+// Whether the kernel counts the page among those that no dump has ("dd", proc(5)).
+bool IsLeftOutOfDumps(uintptr_t address) {
+  std::ifstream maps("/proc/self/smaps");
+  bool is_inside = false;
+  for (std::string line; std::getline(maps, line);) {
+    uintptr_t start = 0;
+    uintptr_t end = 0;
+    if (sscanf(line.c_str(), "%lx-%lx ", &start, &end) == 2) {
+      is_inside = address >= start && address < end;
+    } else if (is_inside && line.starts_with("VmFlags:")) {
+      return (line + " ").find(" dd ") != std::string::npos;
+    }
+  }
+  ADD_FAILURE() << "not mapped";
+  return false;
+}
+
+TEST(Memory, DumpsHoldWhatIsCommitted) {
+  for (size_t alignment : {kPageSize, kGiB}) {
+    Result<uintptr_t> place = ReserveAligned(4 * kMiB, alignment);
+    ASSERT_TRUE(place.ok());
+    EXPECT_TRUE(IsLeftOutOfDumps(place.value));
+    ASSERT_TRUE(Commit(place.value, kMiB).ok());
+    EXPECT_FALSE(IsLeftOutOfDumps(place.value));
+    EXPECT_TRUE(IsLeftOutOfDumps(place.value + kMiB));
+    ASSERT_TRUE(Decommit(place.value, kMiB).ok());
+    EXPECT_TRUE(IsLeftOutOfDumps(place.value));
+    EXPECT_TRUE(Unmap(place.value, 4 * kMiB).ok());
+  }
 }
 
 TEST(Memory, ReserveAlignedTrims) {
