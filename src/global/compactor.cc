@@ -31,8 +31,9 @@ uint32_t FittingPrefix(std::span<MiniHeap* const> leaders) {
 
 }  // namespace
 
-// False when this thread must not mesh, or there is no scratch memory.
+// False when this thread or process must not mesh, or there is no scratch memory.
 bool Compactor::PrepareLocked() {
+  if (is_stopped()) return false;
   int on_stack = 0;
   if (!PageMap::Find(reinterpret_cast<uintptr_t>(&on_stack)).is_empty()) return false;  // [C2]
   if (scratch_ == nullptr) {

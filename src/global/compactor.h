@@ -12,6 +12,7 @@
 // [C2] No pass runs on a stack that lies in the heap: its own stores would wait for itself.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <span>
 
@@ -59,6 +60,17 @@ class Compactor {
   // is at work and `wait` is false.
   uint32_t Fold(uint64_t deadline_ns, bool wait);
 
+  // No further pass in this process: its system calls would kill it. Any thread, without a lock.
+  void Stop() {
+    // order: relaxed; the caller's own passes must not come any more, and it has stored this
+    // itself.
+    is_stopped_.store(true, std::memory_order_relaxed);
+  }
+  bool is_stopped() const {
+    // order: relaxed; see Stop().
+    return is_stopped_.load(std::memory_order_relaxed);
+  }
+
   CompactorStatistics statistics();
   Mutex& lock() { return lock_; }
 
@@ -99,6 +111,7 @@ class Compactor {
   void NotePauseLocked(uint64_t ns) REQUIRES(lock_);
 
   Mutex lock_{LockRank::kMesh};
+  std::atomic<bool> is_stopped_{false};
   std::span<SizeClassHeap> heaps_;
   Arena& arena_;
   Mesher& mesher_;

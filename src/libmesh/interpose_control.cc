@@ -8,11 +8,13 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/sem.h>
+#include <sys/syscall.h>
 
 #include <cstdarg>
 
 #include "src/base/check.h"
 #include "src/libmesh/export.h"
+#include "src/libmesh/filter_rule.h"
 #include "src/libmesh/loan.h"
 #include "src/libmesh/real.h"
 #include "src/runtime/hooks.h"
@@ -76,6 +78,7 @@ MESH_EXPORT int prctl(int operation, ...) noexcept {
   long arguments[4];
   for (long& argument : arguments) argument = va_arg(more, long);
   va_end(more);
+  mesh::NoteFilter(SYS_prctl, operation, arguments[0], arguments[1]);
   Loan loan;
   if (IsPublishing()) loan.Everything();
   loan.Lend();

@@ -21,6 +21,7 @@
 #include <cstdarg>
 #include <cstdint>
 
+#include "src/libmesh/filter_rule.h"
 #include "src/libmesh/fork_flags.h"
 #include "src/libmesh/futex_rule.h"
 #include "src/libmesh/loan.h"
@@ -134,6 +135,10 @@ long MeshInterposedSyscall(long number, ...) {
 #endif
     case SYS_dup3:
       mesh::WillClose(number, args);
+      break;
+    case SYS_prctl:
+    case SYS_seccomp:
+      mesh::NoteFilter(number, args.a, args.b, args.c);
       break;
     case SYS_io_uring_setup:
     case SYS_io_setup:

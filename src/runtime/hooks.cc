@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include "src/os/sandbox.h"
 #include "src/runtime/runtime.h"
 #include "src/runtime/thread_state.h"
 
@@ -27,6 +28,16 @@ void AfterForkChild() {
   runtime.NoteProcess();
   runtime.fork_handler().Child(HasHeap() ? thread_state.heap : nullptr, thread_state.record,
                                runtime.NewSeed());
+}
+
+void FilterComing(const void* program) {
+  Runtime* runtime = Runtime::IfUp();
+  // A vfork child filters itself alone.
+  if (runtime == nullptr || thread_state.is_busy || !runtime->is_own_process()) return;
+  BusyScope busy;
+  Compactor& compactor = runtime->global().compactor();
+  if (compactor.is_stopped()) return;
+  if (program == nullptr || !os::SurvivesFilter(program)) compactor.Stop();
 }
 
 void DescriptorsClosing(unsigned int first, unsigned int last) {

@@ -34,6 +34,10 @@ void AddressSpaceShared();
 // may change then.
 void DescriptorsClosing(unsigned int first, unsigned int last);
 
+// The program is about to put itself under a seccomp filter (a struct sock_fprog; null: strict
+// mode). One that kills for what meshing needs ends meshing.
+void FilterComing(const void* program);
+
 // Memory that the program lends to the kernel, for the write barrier's lower tiers
 // (meshing/published.h). From InterpositionInForce() on, every call that stores through the kernel
 // is published; to be called while the process has one thread.

@@ -135,6 +135,13 @@ def test_file_size_limit_is_no_signal(root: pathlib.Path, situation: tiers.Situa
     _check(root, situation, "tier_file_size")
 
 
+@pytest.mark.parametrize("filter_of", ["service", "sandbox"])
+@pytest.mark.parametrize("barrier", [None, *BARRIERS])
+def test_own_filter_that_kills(root: pathlib.Path, barrier: str | None, filter_of: str) -> None:
+    """A program puts itself under a filter: meshed if it lets that be, and never killed by us."""
+    _check_silent(root, barrier, "strict_filter", filter_of)
+
+
 @pytest.mark.parametrize("way", CLOSES)
 @in_every_tier
 def test_descriptors_closed_during_a_mesh(

@@ -33,6 +33,7 @@ void BeforeForkRaw() { Note("fork"); }
 void AfterForkParent() { Note("parent"); }
 void AfterForkChild() { Note("child"); }
 void AddressSpaceShared() { Note("shared"); }
+void FilterComing(const void* program) { Note(program == nullptr ? "strict" : "filter"); }
 
 void DescriptorsClosing(unsigned int first, unsigned int last) {
   Note("close:" + std::to_string(first) + "-" + std::to_string(last));

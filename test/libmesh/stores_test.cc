@@ -2,11 +2,14 @@
 // it back, and changes nothing else.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -183,6 +186,19 @@ TEST_F(StoresTest, SyscallsAreKnownByNumber) {
 TEST_F(StoresTest, RingsShareTheMemory) {
   EXPECT_EQ(syscall(SYS_io_uring_setup, 0, nullptr), -1);
   EXPECT_EQ(Seen().substr(0, 6), "shared");
+}
+
+// Refused by the kernel, each of them: what is said is said before.
+TEST_F(StoresTest, FiltersAreAnnounced) {
+  EXPECT_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, nullptr), -1);
+  EXPECT_EQ(Seen().find("filter"), std::string::npos) << "asks whether there are filters at all";
+  sock_fprog empty = {0, nullptr};
+  EXPECT_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &empty), -1);
+  EXPECT_EQ(Seen().substr(0, 6), "filter");
+  EXPECT_EQ(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &empty), -1);
+  EXPECT_EQ(Seen().substr(0, 6), "filter");
+  EXPECT_EQ(prctl(PR_GET_SECCOMP), 0);
+  EXPECT_EQ(Seen().find("filter"), std::string::npos);
 }
 
 TEST_F(StoresTest, BufferOfAStreamIsKeptUntilItIsClosed) {

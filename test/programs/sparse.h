@@ -35,12 +35,16 @@ static inline void SparseFree(void) {
   }
 }
 
-// Anew; what was there is freed.
+// Anew, at other addresses; what was there is freed.
 static inline void SparseMake(unsigned mark) {
+  static unsigned char* fresh[kSparseObjects];
+  for (size_t i = 0; i < kSparseObjects; i++) {
+    fresh[i] = malloc(SparseSize(i));
+    REQUIRE(fresh[i] != NULL);
+  }
   for (size_t i = 0; i < kSparseObjects; i++) {
     free(sparse[i]);
-    sparse[i] = malloc(SparseSize(i));
-    REQUIRE(sparse[i] != NULL);
+    sparse[i] = fresh[i];
   }
   for (size_t i = 0; i < kSparseObjects; i++) {
     if (i % kSparseOneIn == 0) continue;
