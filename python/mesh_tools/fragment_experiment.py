@@ -29,6 +29,7 @@ class Plan:
     """Parameters: heap size before freeing [MB], idle time [s], sampling interval [ms].
 
     compact: ask the allocator for a compaction after freeing, where it knows "mesh.compact".
+    keep_every: objects come one size after the other, and each N-th stays; 0: a random 10 % stays.
     """
 
     executable: pathlib.Path
@@ -37,6 +38,7 @@ class Plan:
     sample_ms: float
     seed: int
     compact: bool = False
+    keep_every: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Returns the parameters as plain data."""
@@ -53,6 +55,7 @@ class _Program:
                 f"--mb={plan.heap_mb}",
                 f"--idle_ms={plan.settle_s * 1000:.0f}",
                 f"--seed={plan.seed}",
+                f"--keep_every={plan.keep_every}",
                 *(["--compact"] if plan.compact else []),
             ],
             env=allocator.make_environment(),

@@ -74,6 +74,23 @@ class Bitmap {
     }
   }
 
+  // Calls visit(SlotIndex) for the first `most` set bits from `start` on, in rising order, and
+  // round to those before it.
+  template <typename Visit>
+  constexpr void ForEachSetFrom(SlotIndex start, uint32_t most, Visit visit) const {
+    const uint64_t before = (uint64_t{1} << (start % 64)) - 1;
+    for (int i = 0; i <= kWords; i++) {
+      int w = (static_cast<int>(start / 64) + i) % kWords;
+      uint64_t rest = words_[w];
+      if (i == 0) rest &= ~before;
+      if (i == kWords) rest &= before;
+      for (; rest != 0; rest &= rest - 1) {
+        if (most-- == 0) return;
+        visit(static_cast<SlotIndex>(w * 64 + std::countr_zero(rest)));
+      }
+    }
+  }
+
  private:
   uint64_t words_[kWords] = {};
 };

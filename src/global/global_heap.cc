@@ -109,7 +109,7 @@ void* GlobalHeap::AllocateDirect(SizeClass size_class) {
   void* object = nullptr;
   Random random(os::MonotonicNs());
   SizeClassHeap& heap = size_class_heap(size_class);
-  heap.Refill(kDirectOwner, &attached, random, true, &object, 1, 1);
+  heap.Refill(kDirectOwner, &attached, random, SlotOrder::kRandomStart, &object, 1, 1);
   heap.Detach(kDirectOwner, attached);
   return object;
 }

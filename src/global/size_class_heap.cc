@@ -122,44 +122,44 @@ MiniHeap* SizeClassHeap::FindAttachedLocked(uint16_t owner, SpanId attached) {
   return span->owner_ == owner ? span : nullptr;
 }
 
-// All free slots of a span: each goes to a random place among those before it.
-void SizeClassHeap::TakeAllLocked(MiniHeap* span, const Bitmap& free, Placement placement,
-                                  void** out) {
-  const SizeClassInfo& info = kSizeClasses[size_class_];
-  auto* base = reinterpret_cast<char*>(span->address());
-  uint32_t count = 0;
-  free.ForEachSet([&](SlotIndex slot) {
-    uint32_t at = placement.Below(count + 1, count);
-    out[count++] = out[at];
-    out[at] = base + OffsetOf(info, slot);
-  });
-  span->TakeSlots(free, count);
+void SizeClassHeap::ChooseSlots(const Bitmap& free, uint32_t slot_count, uint32_t count,
+                                SlotOrder order, Random& random, uint8_t* slots) {
+  if (order != SlotOrder::kShuffled) {
+    SlotIndex start = order == SlotOrder::kRandomStart ? random.Below(slot_count) : 0;
+    uint32_t at = count;
+    free.ForEachSetFrom(start, count,
+                        [&](SlotIndex slot) { slots[--at] = static_cast<uint8_t>(slot); });
+    return;
+  }
+  uint8_t all[Bitmap::kBits];
+  uint32_t listed = 0;
+  free.ForEachSet([&](SlotIndex slot) { all[listed++] = static_cast<uint8_t>(slot); });
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t at = i + random.Below(listed - i);
+    slots[i] = all[at];
+    all[at] = all[i];
+  }
 }
 
-uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, Placement placement, void** out,
+uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, SlotOrder order, Random& random, void** out,
                                         uint32_t wanted, uint32_t room) {
   const SizeClassInfo& info = kSizeClasses[size_class_];
-  Bitmap free = Bitmap::FirstBits(span->slots()).Without(span->GroupOccupancy());
-  uint32_t count = span->slots() - span->in_use();
-  if (room >= count) {
-    TakeAllLocked(span, free, placement, out);
-    return count;
-  }
+  uint32_t free = span->slots() - span->in_use();
+  uint32_t count = free <= room ? free : wanted;
   uint8_t slots[Bitmap::kBits];
-  uint32_t listed = 0;
-  free.ForEachSet([&](SlotIndex slot) { slots[listed++] = static_cast<uint8_t>(slot); });
+  ChooseSlots(Bitmap::FirstBits(span->slots()).Without(span->GroupOccupancy()), span->slots(),
+              count, order, random, slots);
   auto* base = reinterpret_cast<char*>(span->address());
-  for (uint32_t i = 0; i < wanted; i++) {
-    uint32_t at = i + placement.Below(count - i, 0);
-    uint8_t slot = slots[at];
-    slots[at] = slots[i];
-    span->TakeSlot(slot);
-    out[i] = base + OffsetOf(info, slot);
+  Bitmap taken;
+  for (uint32_t i = 0; i < count; i++) {
+    taken.Set(slots[i]);
+    out[i] = base + OffsetOf(info, slots[i]);
   }
-  return wanted;
+  span->TakeSlots(taken, count);
+  return count;
 }
 
-uint32_t SizeClassHeap::Refill(uint16_t owner, SpanId* attached, Random& random, bool shuffle,
+uint32_t SizeClassHeap::Refill(uint16_t owner, SpanId* attached, Random& random, SlotOrder order,
                                void** out, uint32_t wanted, uint32_t room) {
   MutexLock lock(lock_);
   changed_ = true;
@@ -171,8 +171,7 @@ uint32_t SizeClassHeap::Refill(uint16_t owner, SpanId* attached, Random& random,
       *attached = span == nullptr ? kNoSpan : span->id();
       if (span == nullptr) break;
     }
-    taken += TakeSlotsLocked(span, Placement(random, shuffle), out + taken, wanted - taken,
-                             room - taken);
+    taken += TakeSlotsLocked(span, order, random, out + taken, wanted - taken, room - taken);
     if (!span->is_full()) continue;
     RemoveFromListLocked(span);
     InsertLocked(span);

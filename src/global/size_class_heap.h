@@ -41,6 +41,18 @@ struct SizeClassStatistics {
   uint64_t spans_peak = 0;     // most at one time
 };
 
+// The order in which the free slots of a span are handed out.
+//
+// Spans mesh when the objects that are left in them lie at different slots. Objects that are freed
+// at random leave that to chance in any order. A program that keeps every eighth object, or the
+// first of many, would keep the same slots in all spans: a random start for each refill tells them
+// apart, and neighbours in time stay neighbours in memory, as the caches' prefetchers like it.
+enum class SlotOrder : uint8_t {
+  kRandomStart,  // ascending from a random slot, and round
+  kShuffled,     // each at random: published Mesh (PLDI'19 s.4.2)
+  kAscending,
+};
+
 class SizeClassHeap {
  public:
   constexpr SizeClassHeap() = default;
@@ -53,11 +65,11 @@ class SizeClassHeap {
   // Pages that a span longer than a unit may have; before first use.
   void set_max_span_pages(PageCount pages) { max_span_pages_ = pages; }
 
-  // Takes `wanted` free slots, in random order when `shuffle`, for thread heap `owner`; more, up to
+  // Takes `wanted` free slots, to be popped in `order`, for thread heap `owner`; more, up to
   // `room`, where that empties a span: a rest costs as much as a whole the next time.
   // `attached` is the span that the owner draws from, kNoSpan at first; updated.
   // Returns: slots written to `out`; 0 when out of memory.
-  uint32_t Refill(uint16_t owner, SpanId* attached, Random& random, bool shuffle, void** out,
+  uint32_t Refill(uint16_t owner, SpanId* attached, Random& random, SlotOrder order, void** out,
                   uint32_t wanted, uint32_t room);
 
   // Frees `count` objects of this class. Ends the program on a pointer that is no object (any
@@ -151,29 +163,13 @@ class SizeClassHeap {
   MiniHeap* AttachLocked(uint16_t owner) REQUIRES(lock_);
   void AttachToLocked(MiniHeap* leader, uint16_t owner) REQUIRES(lock_);
   MiniHeap* FindAttachedLocked(uint16_t owner, SpanId attached) REQUIRES(lock_);
-  // Where the next slot goes: at random, or in order.
-  class Placement {
-   public:
-    Placement(Random& random, bool shuffle) : random_(random), shuffle_(shuffle) {}
-    // A number below `bound`, which is at most Bitmap::kBits; `ordered` if nothing is shuffled. One
-    // random number is good for four: 16 bits choose among 256 evenly enough.
-    uint32_t Below(uint32_t bound, uint32_t ordered) {
-      if (!shuffle_) return ordered;
-      bits_ = count_++ % 4 == 0 ? random_.Next() : bits_ >> 16;
-      return (static_cast<uint16_t>(bits_) * bound) >> 16;
-    }
-
-   private:
-    Random& random_;
-    const bool shuffle_;
-    uint32_t count_ = 0;
-    uint64_t bits_ = 0;
-  };
-  void TakeAllLocked(MiniHeap* span, const Bitmap& free, Placement placement, void** out)
-      REQUIRES(lock_);
+  // Writes `count` of `free` to `slots`, in the order in which they are to be popped: the last
+  // first.
+  static void ChooseSlots(const Bitmap& free, uint32_t slot_count, uint32_t count, SlotOrder order,
+                          Random& random, uint8_t* slots);
   // `wanted` of the span's free slots, or all if they are at most `room`. Returns: slots written.
-  uint32_t TakeSlotsLocked(MiniHeap* span, Placement placement, void** out, uint32_t wanted,
-                           uint32_t room) REQUIRES(lock_);
+  uint32_t TakeSlotsLocked(MiniHeap* span, SlotOrder order, Random& random, void** out,
+                           uint32_t wanted, uint32_t room) REQUIRES(lock_);
   void RemoveFromListLocked(MiniHeap* leader) REQUIRES(lock_);
   void InsertLocked(MiniHeap* leader) REQUIRES(lock_);
   void RestoreLocked(MiniHeap* leader) REQUIRES(lock_);

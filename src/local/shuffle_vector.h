@@ -4,9 +4,9 @@
 //   null         free slots         room        room to come, by Grow()
 //
 // Random placement is what makes sparse spans meshable, whatever the order in which the program
-// allocates and frees (PLDI'19 s.4.2). The randomness comes from the refill: it takes random free
-// slots of a span and writes them here, shuffled. A freed slot goes on top and is the next to be
-// handed out, while its lines are in the cache; whatever is flushed is drawn at random again.
+// allocates and frees (PLDI'19 s.4.2). The randomness comes from the refill, which writes the free
+// slots of a span here from a random one on, or shuffled (SlotOrder). A freed slot goes on top and
+// is the next to be handed out, while its lines are in the cache.
 // (Published Mesh swaps each freed slot with a random other. docs/design.md has what that buys.)
 // Room: local. Thread rule: the owning thread alone; any thread may ask for the size, and a fork's
 // child reads what those of other threads hold.

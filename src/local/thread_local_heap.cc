@@ -36,10 +36,10 @@ ThreadLocalHeap* ThreadLocalHeap::Create(void* memory, uint16_t id) {
   return heap;
 }
 
-void ThreadLocalHeap::Start(GlobalHeap* global, uint64_t seed, bool shuffle) {
+void ThreadLocalHeap::Start(GlobalHeap* global, uint64_t seed, SlotOrder order) {
   global_ = global;
   random_.Seed(seed);
-  shuffle_ = shuffle;
+  order_ = order;
   auto* slots = reinterpret_cast<void**>(reinterpret_cast<char*>(this) +
                                          RoundUp(sizeof(ThreadLocalHeap), 64));
   for (SizeClass c = 1; c < kClassCount; c++) {
@@ -56,7 +56,7 @@ void* ThreadLocalHeap::Refill(SizeClass size_class) {
   vector.Grow();
   uint32_t got =
       global_->size_class_heap(size_class)
-          .Refill(id_, &attached_[size_class], random_, shuffle_, vector.slots(), wanted, room);
+          .Refill(id_, &attached_[size_class], random_, order_, vector.slots(), wanted, room);
   if (got == 0) return nullptr;
   vector.set_size(got);
   return vector.Pop();

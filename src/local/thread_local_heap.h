@@ -27,7 +27,7 @@ class ThreadLocalHeap {
   // Makes a heap in zeroed memory of Footprint() bytes.
   static ThreadLocalHeap* Create(void* memory, uint16_t id);
   // Readies it for a (new) thread.
-  void Start(GlobalHeap* global, uint64_t seed, bool shuffle);
+  void Start(GlobalHeap* global, uint64_t seed, SlotOrder order);
 
   // The next free slot of the class, or null: then Refill().
   MESH_ALWAYS_INLINE void* Take(SizeClass size_class) { return vectors_[size_class].Pop(); }
@@ -59,7 +59,7 @@ class ThreadLocalHeap {
 
   ShuffleVector vectors_[kEntryClassCount];
   Random random_;
-  bool shuffle_ = false;
+  SlotOrder order_ = SlotOrder::kRandomStart;
   GlobalHeap* global_ = nullptr;
   SpanId attached_[kClassCount] = {};
   uint16_t id_ = 0;

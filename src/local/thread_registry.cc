@@ -5,7 +5,7 @@
 
 namespace mesh {
 
-ThreadLocalHeap* ThreadRegistry::Acquire(GlobalHeap* global, uint64_t seed, bool shuffle) {
+ThreadLocalHeap* ThreadRegistry::Acquire(GlobalHeap* global, uint64_t seed, SlotOrder order) {
   MutexLock lock(lock_);
   ThreadLocalHeap* heap = idle_.PopFront();
   if (heap == nullptr) {
@@ -14,7 +14,7 @@ ThreadLocalHeap* ThreadRegistry::Acquire(GlobalHeap* global, uint64_t seed, bool
     if (memory == nullptr) return nullptr;
     heap = ThreadLocalHeap::Create(memory, static_cast<uint16_t>(next_id_++));
   }
-  heap->Start(global, seed, shuffle);
+  heap->Start(global, seed, order);
   active_.PushFront(heap);
   return heap;
 }

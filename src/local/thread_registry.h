@@ -16,7 +16,7 @@ class ThreadRegistry {
   constexpr ThreadRegistry() = default;
 
   // A heap for the calling thread, or null when there is no memory for one.
-  ThreadLocalHeap* Acquire(GlobalHeap* global, uint64_t seed, bool shuffle);
+  ThreadLocalHeap* Acquire(GlobalHeap* global, uint64_t seed, SlotOrder order);
   // The thread ends: everything it holds goes back, and the heap waits for another.
   void Retire(ThreadLocalHeap* heap);
 

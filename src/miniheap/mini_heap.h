@@ -93,14 +93,7 @@ class MiniHeap {
     }
   }
 
-  // Marks a free slot of the group as taken at this leader's address.
-  void TakeSlot(SlotIndex slot) {
-    MESH_DCHECK(is_leader() && !GroupOccupancy().IsSet(slot));
-    occupancy_.Set(slot);
-    in_use_++;
-  }
-
-  // Marks many at once; `free` are free slots, `count` of them.
+  // Marks `count` free slots of the group as taken at this leader's addresses.
   void TakeSlots(const Bitmap& free, uint32_t count) {
     MESH_DCHECK(is_leader() && !GroupOccupancy().Overlaps(free) && free.Count() == count);
     occupancy_ |= free;

@@ -55,6 +55,18 @@ BarrierTier TierOf(BarrierChoice choice) {
   return BarrierTier::kAuto;
 }
 
+SlotOrder OrderOf(RandomChoice choice) {
+  switch (choice) {
+    case RandomChoice::kStart:
+      return SlotOrder::kRandomStart;
+    case RandomChoice::kFull:
+      return SlotOrder::kShuffled;
+    case RandomChoice::kNone:
+      return SlotOrder::kAscending;
+  }
+  return SlotOrder::kRandomStart;
+}
+
 bool ExpectsForks(ForkChoice choice) {
   if (choice != ForkChoice::kAuto) return choice == ForkChoice::kAlways;
   return os::ProgramImports("fork") != os::Imports::kNo;
@@ -83,7 +95,7 @@ Runtime::Runtime() : fork_(global_, registry_) {
   NoteProcess();
   LoadOptions(FindEnvironment(), PrintOptionProblem, &options_);
   seed_ = options_.seed() != 0 ? static_cast<uint64_t>(options_.seed()) : os::RandomSeed();
-  shuffle_ = options_.random() == RandomChoice::kFull;
+  order_ = OrderOf(options_.random());
   meshing_ = options_.meshing();
   period_ns_ = static_cast<uint64_t>(options_.period_ms()) * kNsPerMs;
   // Short-lived processes are spared even the look at what could be meshed.
@@ -120,7 +132,7 @@ void Runtime::BringUp() {
 ThreadLocalHeap* Runtime::AttachThread() {
   if (HasHeap()) return thread_state.heap;
   if (thread_state.has_exited || !has_exit_key_ || options_.check_frees()) return nullptr;
-  ThreadLocalHeap* heap = registry_.Acquire(&global_, NewSeed(), shuffle_);
+  ThreadLocalHeap* heap = registry_.Acquire(&global_, NewSeed(), order_);
   if (heap == nullptr) return nullptr;
   thread_state.heap = heap;
   // May allocate, which works by now.

@@ -81,7 +81,7 @@ class Runtime {
   pthread_key_t exit_key_ = 0;
   int process_ = 0;
   bool has_exit_key_ = false;
-  bool shuffle_ = true;
+  SlotOrder order_ = SlotOrder::kRandomStart;
   bool meshing_ = true;
   std::atomic<uint64_t> period_ns_{0};
   std::atomic<uint64_t> next_pass_ns_{0};

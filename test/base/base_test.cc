@@ -35,6 +35,23 @@ TEST(Bitmap, SetClearCount) {
   EXPECT_EQ(seen, (std::vector<SlotIndex>{0, 64, 255}));
 }
 
+TEST(Bitmap, ForEachSetFromGoesRound) {
+  Bitmap b;
+  for (SlotIndex i : {0u, 7u, 63u, 64u, 100u, 255u}) b.Set(i);
+  auto from = [&](SlotIndex start, uint32_t most) {
+    std::vector<SlotIndex> seen;
+    b.ForEachSetFrom(start, most, [&](SlotIndex i) { seen.push_back(i); });
+    return seen;
+  };
+  EXPECT_EQ(from(0, 9), (std::vector<SlotIndex>{0, 7, 63, 64, 100, 255}));
+  EXPECT_EQ(from(64, 9), (std::vector<SlotIndex>{64, 100, 255, 0, 7, 63}));
+  EXPECT_EQ(from(65, 9), (std::vector<SlotIndex>{100, 255, 0, 7, 63, 64}));
+  EXPECT_EQ(from(255, 9), (std::vector<SlotIndex>{255, 0, 7, 63, 64, 100}));
+  EXPECT_EQ(from(8, 5), (std::vector<SlotIndex>{63, 64, 100, 255, 0}));
+  EXPECT_EQ(from(8, 1), (std::vector<SlotIndex>{63}));
+  EXPECT_EQ(from(8, 0), std::vector<SlotIndex>{});
+}
+
 TEST(Bitmap, FirstBitsAndWithout) {
   for (SlotIndex n : {0u, 1u, 64u, 65u, 128u, 255u, 256u}) {
     EXPECT_EQ(Bitmap::FirstBits(n).Count(), n);

@@ -47,7 +47,7 @@ TEST_F(LoadOptionsTest, DefaultsWithoutEnvironment) {
   EXPECT_TRUE(options.meshing());
   EXPECT_EQ(options.barrier(), BarrierChoice::kAuto);
   EXPECT_EQ(options.expect_fork(), ForkChoice::kAuto);
-  EXPECT_EQ(options.random(), RandomChoice::kFull);
+  EXPECT_EQ(options.random(), RandomChoice::kStart);
   EXPECT_EQ(options.seed(), 0);
   EXPECT_FALSE(options.check_frees());
   EXPECT_TRUE(problems_.empty());
@@ -170,7 +170,7 @@ TEST(OptionProblem, PrintedOnStandardError) {
   testing::internal::CaptureStderr();
   PrintOptionProblem(Spec(OptionId::random), "9");
   EXPECT_EQ(testing::internal::GetCapturedStderr(),
-            "mesh: MESH_RANDOM=9 is ignored: it takes full or none; using full\n");
+            "mesh: MESH_RANDOM=9 is ignored: it takes start, full or none; using start\n");
 }
 
 TEST(Environment, LibcFirstThenStackNeverWhenSecure) {

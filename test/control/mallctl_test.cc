@@ -171,7 +171,7 @@ TEST_F(MallctlTest, OptionsWithTheirTypes) {
   EXPECT_TRUE(Read<bool>("opt.meshing"));
   EXPECT_STREQ(Read<const char*>("opt.barrier"), "segv");
   EXPECT_STREQ(Read<const char*>("opt.expect_fork"), "auto");
-  EXPECT_STREQ(Read<const char*>("opt.random"), "full");
+  EXPECT_STREQ(Read<const char*>("opt.random"), "start");
 }
 
 TEST_F(MallctlTest, PeriodIsReadAndWritten) {

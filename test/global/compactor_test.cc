@@ -145,7 +145,7 @@ TEST(Compactor, TheHeapIsInUseBetweenBatches) {
     SpanId attached = kNoSpan;
     while (!is_over) {
       void* slots[40];
-      uint32_t count = small.Refill(99, &attached, random, true, slots, 40, 40);
+      uint32_t count = small.Refill(99, &attached, random, SlotOrder::kShuffled, slots, 40, 40);
       small.Release(slots, count, [] {});
     }
     small.Detach(99, attached);

@@ -59,7 +59,9 @@ bool TestHeap::Reads(const char* object, const Object& contents) const {
 
 char* TestHeap::Allocate(SizeClass size_class) {
   void* slot = nullptr;
-  if (heap_of(size_class).Refill(kOwner, &attached_[size_class], random_, true, &slot, 1, 1) == 0) {
+  if (heap_of(size_class)
+          .Refill(kOwner, &attached_[size_class], random_, SlotOrder::kShuffled, &slot, 1, 1) ==
+      0) {
     return nullptr;
   }
   auto* object = static_cast<char*>(slot);

@@ -23,7 +23,7 @@ HEAP_MB = 64
 MAX_PHYSICAL_TO_LIVE = 2.5
 
 
-def _run(allocator: allocators.Allocator) -> results.RunResult:
+def _run(allocator: allocators.Allocator, keep_every: int = 0) -> results.RunResult:
     """One run of the program that asks for a compaction and does not idle after it."""
     plan = fragment_experiment.Plan(
         executable=pathlib.Path(os.environ["MESH_FRAGMENT"]).absolute(),
@@ -32,6 +32,7 @@ def _run(allocator: allocators.Allocator) -> results.RunResult:
         sample_ms=20,
         seed=1,
         compact=True,
+        keep_every=keep_every,
     )
     return fragment_experiment.run(plan, allocator, 0, lambda *_: None)
 
@@ -70,6 +71,16 @@ def test_compaction_leaves_little_more_than_what_is_live(settings: Mapping[str, 
     assert result.series.physical_bytes[-1] <= MAX_PHYSICAL_TO_LIVE * result.live_bytes
     assert result.mesh is not None
     assert result.mesh.meshes > 0
+
+
+@pytest.mark.parametrize("order", ["start", "full"])
+def test_what_stays_in_step_is_told_apart(order: str) -> None:
+    """Every 16th object in the order of allocation: in slots in order, no two spans would mesh."""
+    in_order = _run(_mesh({"MESH_RANDOM": "none"}), keep_every=16)
+    assert in_order.physical_to_live > 2 * MAX_PHYSICAL_TO_LIVE
+    result = _run(_mesh({"MESH_RANDOM": order}), keep_every=16)
+    assert result.wrong == 0
+    assert result.physical_to_live <= MAX_PHYSICAL_TO_LIVE
 
 
 def test_the_heap_is_one_that_needs_compaction() -> None:

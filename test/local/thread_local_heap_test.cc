@@ -27,7 +27,9 @@ class ThreadLocalHeapTest : public testing::Test {
     global_->barrier().Init(BarrierTier::kAuto);
   }
 
-  ThreadLocalHeap* Acquire() { return registry_.Acquire(global_.get(), seed_++, true); }
+  ThreadLocalHeap* Acquire() {
+    return registry_.Acquire(global_.get(), seed_++, SlotOrder::kShuffled);
+  }
 
   static void* Allocate(ThreadLocalHeap* heap, SizeClass size_class) {
     void* object = heap->Take(size_class);

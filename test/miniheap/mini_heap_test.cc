@@ -18,7 +18,9 @@ class MiniHeapTest : public testing::Test {
   MiniHeap* Make(std::initializer_list<SlotIndex> slots) {
     SizeClass c = ClassFor(64);
     MiniHeap* heap = MiniHeap::Start(arena_->AllocateSpan(c, 1), c, 1);
-    for (SlotIndex slot : slots) heap->TakeSlot(slot);
+    Bitmap taken;
+    for (SlotIndex slot : slots) taken.Set(slot);
+    heap->TakeSlots(taken, taken.Count());
     return heap;
   }
 

@@ -1,15 +1,17 @@
 // A program that leaves its heap full of holes (holes.h), for memory to be measured from outside.
 //
-// It fills the heap, frees a random 90 % of the objects, idles as a server does (short sleeps),
-// then checks every byte that is left. It speaks one JSON object a line on stdout, {"phase": ...},
-// and after each waits for a line on stdin, so that whoever runs it can measure at rest:
+// It fills the heap, frees a random 90 % of the objects (or all but every N-th), idles as a server
+// does (short sleeps), then checks every byte that is left. It speaks one JSON object a line on
+// stdout, {"phase": ...}, and after each waits for a line on stdin, so that whoever runs it can
+// measure at rest:
 //
 //   ready -> filled -> freed [-> compacted] -> settled -> checked
 //
 // What is measured at "ready" is the cost of the program without its heap. Room: test; uses no room
 // of Mesh, and calls mesh_mallctl only if the preloaded library has it.
 //
-// Options: --mb=N (64), --free_percent=N (90), --idle_ms=N (3000), --seed=N (1), --compact.
+// Options: --mb=N (64), --free_percent=N (90), --keep_every=N (0: random ones),
+// --idle_ms=N (3000), --seed=N (1), --compact.
 
 #include <chrono>
 #include <cstdint>
@@ -62,6 +64,7 @@ int main(int argc, char** argv) {
   std::uint64_t compact = 0;
   const NumberOption options[] = {{"--mb", &shape.mb, 1, 1 << 20},
                                   {"--free_percent", &shape.free_percent, 0, 100},
+                                  {"--keep_every", &shape.keep_every, 0, 1000},
                                   {"--idle_ms", &idle_ms, 0, 1 << 30},
                                   {"--seed", &shape.seed, 0, UINT64_MAX},
                                   {"--compact", &compact, 0, 1, true}};

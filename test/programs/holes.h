@@ -1,4 +1,5 @@
-// A heap full of holes: objects of 16 to 1024 bytes, of which a random share is freed.
+// A heap full of holes: objects of 16 to 1024 bytes, of which a random share is freed, or all but
+// every N-th of objects that come one size after the other.
 //
 // What fragment.cc, whose memory is measured, and fork_time.cc have in common. Object sizes, their
 // contents and which of them are freed follow from a seed, so that every byte can be checked and
@@ -17,10 +18,14 @@ namespace holes {
 
 inline constexpr std::size_t kMinBytes = 16;
 inline constexpr std::size_t kMaxBytes = 1024;
+// With keep_every: objects of one size in a row; the sizes are powers of two.
+inline constexpr std::uint64_t kRow = 8192;
 
 struct Shape {
   std::uint64_t mb = 64;
   std::uint64_t free_percent = 90;
+  // 0, or which objects stay, instead of random ones.
+  std::uint64_t keep_every = 0;
   std::uint64_t seed = 1;
 };
 
@@ -36,8 +41,10 @@ inline std::uint64_t SplitMix(std::uint64_t x) {
 struct Object {
   Object(const Shape& shape, std::uint64_t index)
       : hash(SplitMix(shape.seed * 0x100000001b3u + index)),
-        size(kMinBytes + hash % (kMaxBytes - kMinBytes + 1)),
-        is_freed(SplitMix(hash) % 100 < shape.free_percent) {}
+        size(shape.keep_every == 0 ? kMinBytes + hash % (kMaxBytes - kMinBytes + 1)
+                                   : kMinBytes << index / kRow % 7),
+        is_freed(shape.keep_every == 0 ? SplitMix(hash) % 100 < shape.free_percent
+                                       : index % shape.keep_every != 0) {}
 
   unsigned char ContentAt(std::size_t i) const {
     return static_cast<unsigned char>((hash >> 8 * (i % 8)) + i);
