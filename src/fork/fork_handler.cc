@@ -84,28 +84,47 @@ void ForkHandler::CopyBatch() NO_THREAD_SAFETY_ANALYSIS {
   }
 }
 
-void ForkHandler::Prepare() NO_THREAD_SAFETY_ANALYSIS {
+bool ForkHandler::TrySeparate() NO_THREAD_SAFETY_ANALYSIS {
+  LockHeaps();
+  SeparateMeshedSpans();
+  bool separated = refused_ == 0;
+  if (separated) global_.compactor().HoldLocked();
+  UnlockHeaps();
+  return separated;
+}
+
+bool ForkHandler::Prepare() NO_THREAD_SAFETY_ANALYSIS {
   LockHeaps();
   SeparateMeshedSpans();
   global_.arena().lock().Lock();
   global_.backing().lock().Lock();
   LockMetadata();
+  return refused_ == 0;
 }
 
-void ForkHandler::UnlockHeaps() NO_THREAD_SAFETY_ANALYSIS {
+void ForkHandler::UnlockArena() NO_THREAD_SAFETY_ANALYSIS {
   UnlockMetadata();
   global_.backing().lock().Unlock();
   global_.arena().lock().Unlock();
+}
+
+void ForkHandler::UnlockHeaps() NO_THREAD_SAFETY_ANALYSIS {
   for (SizeClassHeap& heap : global_.size_class_heaps()) heap.lock().Unlock();
   registry_.lock().Unlock();
   global_.compactor().lock().Unlock();
 }
 
-void ForkHandler::Parent() { UnlockHeaps(); }
+void ForkHandler::Parent() {
+  UnlockArena();
+  UnlockHeaps();
+}
 
-void ForkHandler::Child(ThreadLocalHeap* mine, SyscallBuffers::Record* record, uint64_t seed) {
+void ForkHandler::Child(ThreadLocalHeap* mine, SyscallBuffers::Record* record,
+                        uint64_t seed) NO_THREAD_SAFETY_ANALYSIS {
   if (refused_ > 0) Fatal("fork: the kernel refused to separate the child's memory");
   // Nobody sleeps on the locks here, but their words may say so: the wake-ups are for nobody.
+  global_.compactor().ForgetHoldsLocked();
+  UnlockArena();
   UnlockHeaps();
   global_.barrier().AfterForkInChild(record);
   if (mine != nullptr) mine->Reseed(seed);

@@ -4,7 +4,8 @@
 // child would go on sharing: before the fork each of them becomes a private view of the same pages
 // (docs/design.md, "fork"). No object is copied as long as the memory file can be reached; else all
 // that is meshed is copied back, under the write barrier, as other threads go on storing to it.
-// Room: fork; above local and global. Locks: Prepare() takes all, Parent() and Child() let them go.
+// Room: fork; above local and global. Locks: Prepare() takes all, Parent() and Child() let them go;
+// TrySeparate() takes and lets go those down to the size classes'.
 //
 // [F1] Between Prepare() and Parent() or Child() no other thread is inside the heap.
 // [F2] After Prepare() no page that the child can see is written or punched by the parent.
@@ -22,7 +23,15 @@ class ForkHandler {
   ForkHandler(GlobalHeap& global, ThreadRegistry& registry)
       : global_(global), registry_(registry) {}
 
-  void Prepare();
+  // For who can still call the fork off: separates what is meshed, as Prepare() does later, without
+  // keeping the locks. Returns false when the kernel refuses: there must be no fork. After true
+  // nothing is meshed until Resume(), or in the child.
+  bool TrySeparate();
+  void Resume() { global_.compactor().Resume(); }
+
+  // Returns false when the kernel refuses to separate the memory: Child() would end the program.
+  // All locks are held in either case.
+  bool Prepare();
   void Parent();
   // `mine` and `record`: heap and published buffers of the forking thread, null if it has none.
   // `seed`: so that parent and child do not place alike.
@@ -31,6 +40,7 @@ class ForkHandler {
  private:
   void LockHeaps();
   void UnlockHeaps();
+  void UnlockArena();
   void SeparateMeshedSpans();
   void MakeViewsPrivate();
   void Separate(MiniHeap* span);

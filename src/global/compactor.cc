@@ -71,9 +71,19 @@ void Compactor::CoverSegmentsLocked() {
 }
 
 bool Compactor::Enter(bool wait) {
-  if (!wait) return lock_.TryLock();
-  lock_.Lock();
-  return true;
+  if (wait) {
+    lock_.Lock();
+  } else if (!lock_.TryLock()) {
+    return false;
+  }
+  if (holds_ == 0) return true;
+  lock_.Unlock();
+  return false;
+}
+
+void Compactor::Resume() {
+  MutexLock lock(lock_);
+  holds_--;
 }
 
 size_t Compactor::Run(const PassLimits& limits, bool wait) {

@@ -52,7 +52,8 @@ class Compactor {
       : heaps_(heaps), arena_(arena), mesher_(mesher), barrier_(barrier), budget_(budget) {}
 
   // Meshes what it finds within the limits; goes on with the class where the last pass stopped.
-  // Returns: physical bytes freed. 0 when another pass runs and `wait` is false.
+  // Returns: physical bytes freed. 0 when another pass runs and `wait` is false, or a fork is about
+  // to come.
   size_t Run(const PassLimits& limits, bool wait);
 
   // Folds back what stores have copied out of the backing (private views), class by class, until
@@ -70,6 +71,13 @@ class Compactor {
     // order: relaxed; see Stop().
     return is_stopped_.load(std::memory_order_relaxed);
   }
+
+  // Until as many Resume() as HoldLocked() no pass does anything: a fork is about to come, and what
+  // is meshed now would have to be separated again, when the fork cannot fail any more.
+  void HoldLocked() REQUIRES(lock_) { holds_++; }
+  void Resume();
+  // In a fork's child: the threads that held passes up are not here.
+  void ForgetHoldsLocked() REQUIRES(lock_) { holds_ = 0; }
 
   CompactorStatistics statistics();
   Mutex& lock() { return lock_; }
@@ -118,6 +126,7 @@ class Compactor {
   WriteBarrier& barrier_;
   MappingBudget& budget_;
   Scratch* scratch_ GUARDED_BY(lock_) = nullptr;
+  uint32_t holds_ GUARDED_BY(lock_) = 0;
   size_t covered_bytes_ GUARDED_BY(lock_) = 0;
   uint32_t covered_epoch_ GUARDED_BY(lock_) = 0;
   uint64_t covered_given_ GUARDED_BY(lock_) = 0;

@@ -1,12 +1,13 @@
-// Ways to make a process that run no atfork handlers, or that shares the memory without being a
-// thread.
+// Ways to make a process that copies the memory, or that shares it without being a thread.
 //
-// fork() itself is not here: it runs the handlers that runtime registered. vfork, posix_spawn and
-// clone with CLONE_VM share the heap with the parent, which is safe: nothing is copied.
-// Room: libmesh. Thread rule: any thread; _Fork also inside signal handlers.
+// fork() runs the handlers that runtime registered; it is here because it can fail before these
+// run, and not any more in them. daemon and forkpty call libc's fork past us. vfork, posix_spawn
+// and clone with CLONE_VM share the heap with the parent, which is safe: nothing is copied. Room:
+// libmesh. Thread rule: any thread; _Fork also inside signal handlers.
 #include <sched.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdarg>
 
 #include "src/libmesh/export.h"
@@ -19,6 +20,13 @@ using mesh::RealId;
 
 namespace mesh {
 namespace {
+
+constexpr pid_t kNoChild = -1;
+
+pid_t Refuse() {
+  errno = ENOMEM;
+  return kNoChild;
+}
 
 // What the child of clone() starts with. It lies on the parent's stack, of which the child has a
 // copy.
@@ -36,8 +44,16 @@ int StartChild(void* start) {
 }  // namespace
 }  // namespace mesh
 
+MESH_EXPORT pid_t fork() noexcept {
+  mesh::ForkPermit permit = mesh::BeforeFork();
+  if (permit == mesh::ForkPermit::kRefused) return mesh::Refuse();
+  pid_t child = CallReal<decltype(fork)>(RealId::fork);
+  if (child != 0) mesh::AfterFork(permit);
+  return child;
+}
+
 MESH_EXPORT pid_t _Fork() noexcept {
-  mesh::BeforeForkRaw();
+  if (!mesh::BeforeForkRaw()) return mesh::Refuse();
   pid_t child = CallReal<decltype(_Fork)>(RealId::_Fork);
   if (child == 0) {
     mesh::AfterForkChild();
@@ -65,7 +81,7 @@ MESH_EXPORT int clone(int (*function)(void*), void* stack, int flags, void* argu
                            child_tid);
   }
   mesh::ChildStart start = {function, argument};
-  mesh::BeforeForkRaw();
+  if (!mesh::BeforeForkRaw()) return mesh::Refuse();
   int child = CallReal<Clone>(RealId::clone, mesh::StartChild, stack, flags,
                               static_cast<void*>(&start), parent_tid, tls, child_tid);
   mesh::AfterForkParent();

@@ -60,7 +60,7 @@ long Publish(long number, const Arguments& args) {
 
 // A fork whose child goes on in this frame, on its copy of this stack.
 long Fork(long number, const Arguments& args) {
-  BeforeForkRaw();
+  if (!BeforeForkRaw()) return MeshSyscallFailed(-ENOMEM);
   long child = EnterKernel(number, args);
   if (child == 0) {
     AfterForkChild();

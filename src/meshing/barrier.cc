@@ -32,7 +32,7 @@ bool WriteBarrier::IsAlone() const {
 bool WriteBarrier::HasUserfault(os::UserfaultMode mode) {
   if (uffd_.is_open()) {
     if (uffd_mode_ == mode && uffd_.IsOurs()) return true;
-    uffd_.Close();
+    static_cast<void>(uffd_.Close());
   }
   bool& refused = refused_modes_[static_cast<int>(mode)];
   if (refused) return false;
@@ -224,24 +224,32 @@ void WriteBarrier::ReleaseAll() {
   });
 }
 
+bool WriteBarrier::ReleaseRunByUserfault(const Run& run) {
+  const auto [address, length] = run.range;
+  // Not Unprotect() first: a thread may have seen the protection and not yet be in the queue of
+  // those who wait. It would find the entry still read-only, go to sleep after the wake-up, and
+  // sleep for ever. To unregister locks the mapping as a whole, which waits for such threads, as
+  // replacing it does (fs/userfaultfd.c, userfaultfd_must_wait(), 6.18).
+  return uffd_.Unregister(address, length).ok() || uffd_.Unprotect(address, length).ok();
+}
+
 void WriteBarrier::ReleaseAllByUserfault() {
   bool released = true;
   ForEachRun(State::kProtected, [&](const Run& run) {
-    const auto [address, length] = run.range;
-    // Not Unprotect() first: a thread may have seen the protection and not yet be in the queue of
-    // those who wait. It would find the entry still read-only, go to sleep after the wake-up, and
-    // sleep for ever. To unregister locks the mapping as a whole, which waits for such threads, as
-    // replacing it does (fs/userfaultfd.c, userfaultfd_must_wait(), 6.18).
-    released &= uffd_.Unregister(address, length).ok() || uffd_.Unprotect(address, length).ok();
+    released &= ReleaseRunByUserfault(run);
     return true;
   });
   // Who waits for a page that was replaced is woken by nobody else.
   const uintptr_t low = ranges_[order_[0]].address;
   const uintptr_t high = ranges_[order_[count_ - 1]].end();
   const bool woken = uffd_.Wake(low, high - low).ok();
-  // Closing the descriptor does all of it at once, at the price of every registration, unless a
-  // forked child still has it; the next use opens another.
-  if (!released || !woken) return uffd_.Close();
+  if (!released || !woken) {
+    // Closing the descriptor does all of it at once, at the price of every registration, unless a
+    // forked child still has it; the next use opens another.
+    if (uffd_.Close()) return;
+    // Writers that sleep for ever would be worse than an end.
+    FatalAt("the kernel keeps memory write-protected", reinterpret_cast<const void*>(low));
+  }
   // Like their neighbours again, so that the mappings merge. Refused, they stay apart.
   ForEachRun(State::kProtected, [&](const Run& run) {
     static_cast<void>(uffd_.Register(run.range.address, run.range.length));
@@ -282,7 +290,7 @@ void WriteBarrier::AfterForkInChild(SyscallBuffers::Record* own) {
   MESH_DCHECK(!active_);
   buffers_.AfterForkInChild(own);
   handler_.AfterForkInChild();
-  uffd_.Close();
+  static_cast<void>(uffd_.Close());
   process_ = os::ProcessId();
   tier_ = BarrierTier::kNone;
 }

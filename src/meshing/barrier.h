@@ -159,6 +159,7 @@ class WriteBarrier {
   void FindRefused(const Run& run);
   void ReleaseAll();
   void ReleaseAllByUserfault();
+  bool ReleaseRunByUserfault(const Run& run);
   void ReleaseRunByMprotect(const Run& run);
   void EndTier();
   void RestoreSignals();

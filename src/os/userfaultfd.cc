@@ -103,11 +103,13 @@ Status Userfaultfd::Open(UserfaultMode mode) {
   return {0};
 }
 
-void Userfaultfd::Close() {
-  if (IsStillOurs(descriptor(), identity_)) {
+bool Userfaultfd::Close() {
+  Result<FileIdentity> found = IdentityOf(descriptor());
+  if (found.ok() && found.value == identity_) {
     static_cast<void>(CloseDescriptor(descriptor()).ok());
   }
   Forget();
+  return found.ok() || found.error == EBADF;
 }
 
 void Userfaultfd::Forget() {

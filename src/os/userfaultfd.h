@@ -36,7 +36,9 @@ class Userfaultfd {
 
   // Closes, if the descriptor is still ours. Every registration goes with it, protected pages
   // become writable, and whoever waits goes on. In another process: closes that process's copy.
-  void Close();
+  // Returns: false when the kernel does not say whether it is ours still: it was left alone, and
+  // what is protected may be so for ever.
+  bool Close();
 
   // The program closed or replaced the descriptor: forgets it and touches nothing.
   void Forget();

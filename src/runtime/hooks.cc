@@ -19,7 +19,25 @@ void BeforeBlocking() {
   errno = saved;
 }
 
-void BeforeForkRaw() { Runtime::Get().fork_handler().Prepare(); }
+ForkPermit BeforeFork() {
+  Runtime* runtime = Runtime::IfUp();
+  if (runtime == nullptr || thread_state.is_busy || !runtime->is_own_process()) {
+    return ForkPermit::kGiven;
+  }
+  BusyScope busy;
+  return runtime->fork_handler().TrySeparate() ? ForkPermit::kHeld : ForkPermit::kRefused;
+}
+
+void AfterFork(ForkPermit permit) {
+  if (permit == ForkPermit::kHeld) Runtime::Get().fork_handler().Resume();
+}
+
+bool BeforeForkRaw() {
+  ForkHandler& handler = Runtime::Get().fork_handler();
+  if (handler.Prepare()) return true;
+  handler.Parent();
+  return false;
+}
 
 void AfterForkParent() { Runtime::Get().fork_handler().Parent(); }
 

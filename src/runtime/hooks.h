@@ -17,9 +17,17 @@ namespace mesh {
 // The calling thread is about to sleep in the kernel: a good moment to mesh.
 void BeforeBlocking();
 
+// Before fork(), whose atfork handlers come when it cannot be called off any more. kRefused: the
+// kernel would not give the child memory of its own, and the call has to fail with ENOMEM.
+// Otherwise AfterFork() has to follow in the parent, also when the fork failed.
+enum class ForkPermit : uint8_t { kRefused, kGiven, kHeld };
+ForkPermit BeforeFork();
+void AfterFork(ForkPermit permit);
+
 // Around a fork that runs no atfork handlers (_Fork, clone, syscall). The two ends run in the
-// thread that called BeforeForkRaw(); AfterForkParent() also when the fork failed.
-void BeforeForkRaw();
+// thread that called BeforeForkRaw(); AfterForkParent() also when the fork failed. False: as
+// kRefused above, and nothing has begun.
+bool BeforeForkRaw();
 void AfterForkParent();
 void AfterForkChild();
 

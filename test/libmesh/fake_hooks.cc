@@ -29,7 +29,18 @@ void SetArena(const void* begin, const void* end) {
 bool Owns(const void* address) { return address >= arena_begin && address < arena_end; }
 
 void BeforeBlocking() { Note("block"); }
-void BeforeForkRaw() { Note("fork"); }
+bool is_fork_refused = false;
+
+ForkPermit BeforeFork() {
+  Note("permit");
+  return is_fork_refused ? ForkPermit::kRefused : ForkPermit::kHeld;
+}
+void AfterFork(ForkPermit permit) { Note(permit == ForkPermit::kHeld ? "resume" : "wrong"); }
+
+bool BeforeForkRaw() {
+  Note("fork");
+  return !is_fork_refused;
+}
 void AfterForkParent() { Note("parent"); }
 void AfterForkChild() { Note("child"); }
 void AddressSpaceShared() { Note("shared"); }

@@ -6,12 +6,15 @@
 namespace mesh {
 
 // What the hooks were called with since the last ClearHooks(), in order, one word each:
-// "block", "fork", "parent", "child", "shared", "close:3-3"; "lend:8:all" with a length for each
-// piece, "back", "keep:100", "end", "action:11", "blocked".
+// "block", "permit", "resume", "fork", "parent", "child", "shared", "close:3-3"; "lend:8:all" with
+// a length for each piece, "back", "keep:100", "end", "action:11", "blocked".
 extern std::string hook_calls;
 
 // What IsPublishing() says; false at first.
 extern bool is_publishing;
+
+// Whether forks are refused; false at first.
+extern bool is_fork_refused;
 
 // The one address range that Owns() and MayBeMeshed() call ours.
 void SetArena(const void* begin, const void* end);

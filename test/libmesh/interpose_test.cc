@@ -21,6 +21,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <thread>
 
@@ -39,6 +40,7 @@ class InterposeTest : public testing::Test {
   ~InterposeTest() override {
     SetArena(nullptr, nullptr);
     is_publishing = false;
+    is_fork_refused = false;
   }
 
   // What the hooks saw since the last question.
@@ -208,11 +210,34 @@ TEST_F(InterposeTest, FailedRawForkReleasesTheParent) {
   EXPECT_EQ(Seen(), "fork parent");
 }
 
-TEST_F(InterposeTest, LibcsForkIsLeftToTheAtforkHandlers) {
+TEST_F(InterposeTest, LibcsForkHoldsPassesUpUntilItIsOver) {
   pid_t child = fork();
-  if (child == 0) ExitWith(Seen() == "");
-  EXPECT_EQ(Seen(), "");
+  if (child == 0) ExitWith(Seen() == "permit");
+  EXPECT_EQ(Seen(), "permit resume");
   ExpectGoodChild(child);
+}
+
+// The kernel would not separate the child's memory: no way to fork makes a child then.
+TEST_F(InterposeTest, RefusedForksFail) {
+  is_fork_refused = true;
+  clone_args arguments = {};
+  arguments.exit_signal = SIGCHLD;
+  const std::function<long()> kForks[] = {
+      [] { return long{fork()}; },
+      [] { return long{_Fork()}; },
+      [] { return syscall(SYS_fork); },
+      [] { return syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, 0); },
+      [&] { return syscall(SYS_clone3, &arguments, sizeof(arguments)); },
+  };
+  for (const auto& make_child : kForks) {
+    errno = 0;
+    long child = make_child();
+    if (child == 0) _exit(1);
+    EXPECT_EQ(child, -1);
+    EXPECT_EQ(errno, ENOMEM);
+    const std::string seen = Seen();
+    EXPECT_TRUE(seen == "permit" || seen == "fork") << seen;
+  }
 }
 
 class CloneTest : public InterposeTest {

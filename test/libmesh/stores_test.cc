@@ -156,6 +156,7 @@ TEST_F(StoresTest, WaitingCallsAreAnnouncedAndLend) {
   EXPECT_EQ(Seen(), "block lend:8 back");
   int child = fork();
   if (child == 0) _exit(7);
+  EXPECT_EQ(Seen(), "permit resume");
   int* status = InArena<int>();
   EXPECT_EQ(waitpid(child, status, 0), child);
   EXPECT_EQ(Seen(), "lend:4 back");

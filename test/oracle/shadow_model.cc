@@ -58,6 +58,11 @@ void ShadowModel::Check(const Object& object) const {
 }
 
 size_t ShadowModel::DrawSize(const Draw& draw) const {
+  size_t size = DrawAnySize(draw);
+  return size < largest_ ? size : largest_;
+}
+
+size_t ShadowModel::DrawAnySize(const Draw& draw) const {
   // Mostly the sizes that are meshed; each other kind now and then.
   switch (draw(64)) {
     case 0:

@@ -32,6 +32,9 @@ class ShadowModel {
   // was, and counts as refused.
   void AllowRefusals() { may_be_refused_ = true; }
 
+  // Bytes of the largest object from now on; 4 MiB at first.
+  void set_largest(size_t size) { largest_ = size; }
+
   // One random operation: an allocation of any kind, a reallocation, a free, a check, a rewrite.
   // The heap grows for a while, then shrinks for a while: spans become sparse.
   void Step(const Draw& draw);
@@ -50,6 +53,7 @@ class ShadowModel {
   uint64_t refused() const { return refused_; }
 
  private:
+  size_t DrawAnySize(const Draw& draw) const;
   size_t DrawSize(const Draw& draw) const;
   bool ShouldGrow(const Draw& draw);
   void Allocate(const Draw& draw);
@@ -64,6 +68,7 @@ class ShadowModel {
   const char* name_;
   uint64_t seed_;
   size_t max_objects_;
+  size_t largest_ = size_t{4} << 20;
   std::vector<Object> objects_;
   uint64_t stamp_ = 0;
   uint32_t phase_left_ = 0;

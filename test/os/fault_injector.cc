@@ -76,7 +76,7 @@ void FaultInjector::Reset() {
 int FaultInjector::Hook(Call call) {
   FaultInjector* self = installed.load();
   if (self == nullptr) return 0;
-  const int by_any = self->any_.Next();
+  const int by_any = self->is_spared_[static_cast<int>(call)] ? 0 : self->any_.Next();
   const int by_kind = self->kinds_[static_cast<int>(call)].Next();
   const int error = by_kind != 0 ? by_kind : by_any;
   if (error != 0) self->refused_++;

@@ -30,6 +30,9 @@ class FaultInjector {
   // The same for calls of any kind, counted together.
   void RefuseAny(int error, int64_t nth = 1, int64_t times = 1);
 
+  // RefuseAny() leaves calls of this kind alone, and does not count them, from now on.
+  void Spare(Call call) { is_spared_[static_cast<int>(call)] = true; }
+
   // Lets all calls through and sets all counts to 0.
   void Reset();
 
@@ -53,6 +56,7 @@ class FaultInjector {
 
   Rule kinds_[kCallKinds];
   Rule any_;
+  bool is_spared_[kCallKinds] = {};
   std::atomic<int64_t> refused_{0};
 };
 
