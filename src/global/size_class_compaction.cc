@@ -12,7 +12,7 @@ uint32_t SizeClassHeap::Withdraw(uint32_t units, std::span<MiniHeap*> out, std::
       MiniHeap* next = SpanList::Next(leader);
       if (leader->units() == units && leader->in_use() * 8 <= leader->slots() * 7) {
         RemoveFromListLocked(leader);
-        leader->place_ = SpanPlace::kWithdrawn;
+        leader->SetPlace(SpanPlace::kWithdrawn);
         leader->owner_ = 0;
         out[count] = leader;
         bits[count] = leader->GroupOccupancy();
@@ -29,7 +29,7 @@ uint32_t SizeClassHeap::Withdraw(uint32_t units, std::span<MiniHeap*> out, std::
 
 void SizeClassHeap::RestoreLocked(MiniHeap* leader) {
   if (leader->place_ != SpanPlace::kWithdrawn) return;
-  leader->place_ = SpanPlace::kNowhere;
+  leader->SetPlace(SpanPlace::kNowhere);
   InsertLocked(leader);
 }
 
@@ -80,7 +80,7 @@ uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, Sp
         break;
       }
       RemoveFromListLocked(leader);
-      leader->place_ = SpanPlace::kWithdrawn;
+      leader->SetPlace(SpanPlace::kWithdrawn);
       leader->owner_ = 0;
       copied_pages += static_cast<uint32_t>(copied.value);
     }

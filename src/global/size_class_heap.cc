@@ -26,7 +26,7 @@ void SizeClassHeap::RemoveFromListLocked(MiniHeap* leader) {
     case SpanPlace::kWithdrawn:
       break;
   }
-  leader->place_ = SpanPlace::kNowhere;
+  leader->SetPlace(SpanPlace::kNowhere);
 }
 
 // Puts a leader that is in no list where its occupancy belongs; an empty one goes to the arena.
@@ -35,7 +35,7 @@ void SizeClassHeap::InsertLocked(MiniHeap* leader) {
   leader->owner_ = 0;
   if (leader->in_use_ == 0) return ReleaseGroupLocked(leader);
   if (leader->is_full()) return;
-  leader->place_ = SpanPlace::kPartial;
+  leader->SetPlace(SpanPlace::kPartial);
   leader->bin_ = static_cast<uint8_t>(BinOf(leader));
   partial_[leader->bin_].PushFront(leader);
 }
@@ -65,7 +65,7 @@ void SizeClassHeap::NoteEndedLocked(uint32_t units) {
 }
 
 void SizeClassHeap::AttachToLocked(MiniHeap* leader, uint16_t owner) {
-  leader->place_ = SpanPlace::kAttached;
+  leader->SetPlace(SpanPlace::kAttached);
   leader->owner_ = owner;
   attached_.PushFront(leader);
 }
@@ -212,7 +212,7 @@ void SizeClassHeap::ReleaseGroupLocked(MiniHeap* leader) {
     if (is_backed) backing_->Free(backing, pages);
     return;
   }
-  leader->place_ = SpanPlace::kPartial;
+  leader->SetPlace(SpanPlace::kPartial);
   leader->bin_ = 0;
   partial_[0].PushFront(leader);
 }

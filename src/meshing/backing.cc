@@ -154,14 +154,18 @@ void Backing::Free(BackingPage first, PageCount pages) {
   free_[pages] = first + 1;
 }
 
-os::Status Backing::Show(BackingPage first, PageCount pages, uintptr_t target) {
+os::Status Backing::Show(BackingPage first, PageCount pages,
+                         uintptr_t target) NO_THREAD_SAFETY_ANALYSIS {
   const Chunk& chunk = ChunkOf(first);
   if (!chunk.private_views) return os::Alias(AddressOf(first), BytesOf(pages), target);
-  MutexLock lock(lock_);
   if (!chunk.in_file || !file_.IsOurs()) {
-    // The program closed it behind our back.
-    ForgetFileLocked();
-    StartAnewLocked();
+    // The program closed it behind our back. Who holds the lock may be waiting in the barrier: then
+    // the next one finds out again.
+    if (lock_.TryLock()) {
+      ForgetFileLocked();
+      StartAnewLocked();
+      lock_.Unlock();
+    }
     return {EBADF};
   }
   size_t offset = chunk.file_offset + BytesOf(first % kChunkPages);

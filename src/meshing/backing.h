@@ -56,7 +56,9 @@ class Backing {
     return !chunk.retired && (chunk.in_file || !chunk.private_views);
   }
   // Makes the addresses [target, target + pages) show the pages. Errors: the kernel's; the target
-  // is as it was.
+  // is as it was. Waits for no lock, as it is called inside the barrier: a signal handler may store
+  // to memory that is held back while its thread holds ours. The file changes under kMesh only,
+  // which the caller holds.
   os::Status Show(BackingPage first, PageCount pages, uintptr_t target);
 
   // Whether spans show the page by private views that can be folded back: their own copies written

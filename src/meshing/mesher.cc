@@ -98,6 +98,8 @@ int32_t Mesher::Settle(const Move& move) {
   span->SetMemory(SpanMemory::kBacked, group.to);
   if (group.leader == nullptr) {
     group.leader = span;
+    // A member whose leader could not be moved led nothing until now.
+    if (span->place() == SpanPlace::kNowhere) span->SetPlace(SpanPlace::kWithdrawn);
     return gained;
   }
   group.leader->Adopt(span);

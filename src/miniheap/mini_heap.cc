@@ -41,7 +41,7 @@ uint32_t MiniHeap::member_count() const {
 void MiniHeap::Adopt(MiniHeap* member) {
   MESH_DCHECK(is_leader() && member->is_alone() && member != this);
   MESH_DCHECK(!GroupOccupancy().Overlaps(member->occupancy_));
-  member->place_ = SpanPlace::kNowhere;
+  member->SetPlace(SpanPlace::kNowhere);
   member->leader_ = id_;
   member->next_member_ = next_member_;
   next_member_ = member->id_;
@@ -66,7 +66,7 @@ MiniHeap* MiniHeap::Leave() {
   }
   // The compactor's hold on a group passes to whoever leads it next.
   if (left != nullptr && old_leader == this && place_ == SpanPlace::kWithdrawn) {
-    left->place_ = SpanPlace::kWithdrawn;
+    left->SetPlace(SpanPlace::kWithdrawn);
   }
   leader_ = id_;
   next_member_ = kNoSpan;

@@ -18,6 +18,18 @@
 // [MH4] Only a leader is in a list.
 // [MH5] All members of a group of two and more are backed, as long as each other, and name the same
 //       backing pages.
+// [MH6] place() and memory() change as the two tables below say, and in no other way.
+//
+//   place of a leader                          memory
+//   kNowhere   -> kPartial    has free slots   kPrivate  -> kBacked    meshed
+//   kNowhere   -> kAttached   a thread's       kBacked   -> kBacked    meshed again, other pages
+//   kNowhere   -> kWithdrawn  for the compactor          -> kSeparate  a fork, shared views
+//   kPartial, kAttached, kWithdrawn            kBacked   -> kPrivate   a fork without the file
+//              -> kNowhere    out of its list  kSeparate -> kBacked    meshed again
+//   kNowhere   -> kNowhere    adopted by a group; a member is nowhere for good
+//
+// A span that ends (its pages go to the arena) is in no list, kNowhere or a leader's kWithdrawn
+// hold on it having passed on; whatever its memory was is replaced by fresh pages.
 #pragma once
 
 #include <cstdint>
@@ -47,6 +59,21 @@ enum class SpanPlace : uint8_t {
 // Physical pages in the backing, by index; none for private memory.
 using BackingPage = uint32_t;
 inline constexpr BackingPage kNoBackingPage = UINT32_MAX;
+
+// [MH6]
+constexpr bool MayBecome(SpanPlace from, SpanPlace to) {
+  return from == SpanPlace::kNowhere || to == SpanPlace::kNowhere;
+}
+constexpr bool MayBecome(SpanMemory from, SpanMemory to) {
+  switch (from) {
+    case SpanMemory::kPrivate:
+    case SpanMemory::kSeparate:
+      return to == SpanMemory::kBacked;
+    case SpanMemory::kBacked:
+      return true;
+  }
+  return false;
+}
 
 class MiniHeap {
  public:
@@ -124,11 +151,19 @@ class MiniHeap {
   bool is_backed() const { return memory_ != SpanMemory::kPrivate; }
   BackingPage backing() const { return backing_; }
   void SetMemory(SpanMemory memory, BackingPage backing) {
+    MESH_DCHECK(MayBecome(memory_, memory));
+    MESH_DCHECK((memory == SpanMemory::kPrivate) == (backing == kNoBackingPage));
     memory_ = memory;
     backing_ = backing;
   }
 
   SpanPlace place() const { return place_; }
+  // By SizeClassHeap, which keeps the lists in step.
+  void SetPlace(SpanPlace place) {
+    MESH_DCHECK(MayBecome(place_, place));
+    MESH_DCHECK(is_leader() || place == SpanPlace::kNowhere);  // [MH4]
+    place_ = place;
+  }
   // The thread heap that draws from it while attached; kept by SizeClassHeap.
   uint16_t owner() const { return owner_; }
 

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 
@@ -11,6 +12,7 @@
 #include "src/runtime/heap.h"
 #include "src/runtime/runtime.h"
 #include "test/fuzz/input.h"
+#include "test/oracle/lost_descriptors.h"
 #include "test/oracle/shadow_model.h"
 #include "test/os/fault_injector.h"
 
@@ -63,7 +65,7 @@ class Player {
     if ((what & 0xfc) == 0xf0) runtime_.global().Scavenge();
     if (what == 0xf4) model_.RewriteAll();
     if (what == 0xf5) Fork();
-    if (what == 0xf6) runtime_.global().GiveUpDescriptors(0, ~0u);
+    if (what == 0xf6) LoseDescriptors(runtime_.global());
     if (what == 0xf7) SetTier(input_.Byte());
     if (refusals_ && (what & 0xf8) == 0xe8) Refuse();
     if (refusals_ && what == 0xe7) injector_.Reset();
@@ -101,7 +103,8 @@ class Player {
     }
     if (child < 0) return;
     int status = 0;
-    MESH_CHECK(waitpid(child, &status, 0) == child);
+    // libFuzzer's clock signal interrupts calls.
+    while (waitpid(child, &status, 0) != child) MESH_CHECK(errno == EINTR);
     // Where memory could not be separated from the parent's, the child ends before it begins.
     MESH_CHECK(status == 0 || injector_.refused() > refused);
     model_.CheckAll();

@@ -101,5 +101,51 @@ TEST_F(MiniHeapTest, ListKeepsItsLinks) {
   EXPECT_TRUE(list.empty());
 }
 
+// [MH6], the tables in mini_heap.h: every transition, allowed or not.
+TEST(MiniHeapStates, PlacesChangeByWayOfNowhere) {
+  constexpr SpanPlace kPlaces[] = {SpanPlace::kNowhere, SpanPlace::kPartial, SpanPlace::kAttached,
+                                   SpanPlace::kWithdrawn};
+  for (SpanPlace from : kPlaces) {
+    for (SpanPlace to : kPlaces) {
+      bool allowed = from == SpanPlace::kNowhere || to == SpanPlace::kNowhere;
+      EXPECT_EQ(MayBecome(from, to), allowed) << static_cast<int>(from) << static_cast<int>(to);
+    }
+  }
+}
+
+TEST(MiniHeapStates, MemoryChangesByMeshAndFork) {
+  constexpr SpanMemory kPrivate = SpanMemory::kPrivate;
+  constexpr SpanMemory kBacked = SpanMemory::kBacked;
+  constexpr SpanMemory kSeparate = SpanMemory::kSeparate;
+  for (SpanMemory to : {kPrivate, kBacked, kSeparate}) EXPECT_TRUE(MayBecome(kBacked, to));
+  for (SpanMemory from : {kPrivate, kSeparate}) {
+    EXPECT_TRUE(MayBecome(from, kBacked));
+    EXPECT_FALSE(MayBecome(from, kPrivate));
+    EXPECT_FALSE(MayBecome(from, kSeparate));
+  }
+}
+
+#if MESH_DEBUG
+using MiniHeapDeathTest = MiniHeapTest;
+
+TEST_F(MiniHeapDeathTest, IllegalTransitionsEndTheProgram) {
+  MiniHeap* heap = Make({0});
+  EXPECT_DEATH(heap->SetMemory(SpanMemory::kSeparate, 7), "MayBecome");
+  EXPECT_DEATH(heap->SetMemory(SpanMemory::kBacked, kNoBackingPage), "kNoBackingPage");
+  heap->SetPlace(SpanPlace::kWithdrawn);
+  EXPECT_DEATH(heap->SetPlace(SpanPlace::kAttached), "MayBecome");
+  EXPECT_DEATH(heap->SetPlace(SpanPlace::kWithdrawn), "MayBecome");
+}
+
+TEST_F(MiniHeapDeathTest, AMemberIsInNoList) {
+  MiniHeap* leader = Make({0});
+  MiniHeap* member = Make({1});
+  leader->SetMemory(SpanMemory::kBacked, 7);
+  member->SetMemory(SpanMemory::kBacked, 7);
+  leader->Adopt(member);
+  EXPECT_DEATH(member->SetPlace(SpanPlace::kPartial), "is_leader");
+}
+#endif
+
 }  // namespace
 }  // namespace mesh

@@ -25,6 +25,7 @@
 #include "src/runtime/heap.h"
 #include "src/runtime/hooks.h"
 #include "src/runtime/runtime.h"
+#include "test/oracle/lost_descriptors.h"
 #include "test/oracle/shadow_model.h"
 #include "test/os/fault_injector.h"
 
@@ -73,7 +74,7 @@ class Liver {
     GrowLargeObject();
     Fork(model);
     Step(model, 500);
-    runtime_.global().GiveUpDescriptors(0, ~0u);
+    LoseDescriptors(runtime_.global());
     runtime_.Compact();
     model.CheckAll();
     Fork(model);
