@@ -1,17 +1,27 @@
 """Fixtures of the integration tests: how often, how long, and where."""
 
 import pathlib
+import resource
 
 import pytest
 
 
+def pytest_configure() -> None:
+    """Programs that are meant to crash leave no core behind; a test about cores raises this."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds --repeats."""
+    """Adds the options of the tests."""
     parser.addoption(
         "--repeats",
         type=int,
         default=2,
         help="preloaded runs of each scenario, in a row (bazel test --test_arg=--repeats=20)",
+    )
+    parser.addoption(
+        "--full", action="store_true", help="whole suites, for minutes or hours, instead of a slice"
     )
     parser.addoption(
         "--endurance-seconds", type=int, default=3, help="length of the run under compaction"
@@ -23,6 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def repeats(request: pytest.FixtureRequest) -> int:
     """Preloaded runs of each scenario."""
     return int(request.config.getoption("--repeats"))
+
+
+@pytest.fixture
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether a suite is to run as a whole."""
+    return bool(request.config.getoption("--full"))
 
 
 @pytest.fixture

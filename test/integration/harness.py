@@ -12,6 +12,7 @@ themselves). MESH_REQUIRE_PROGRAMS=1 turns a missing program from a skip into a 
 import dataclasses
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import signal
@@ -23,6 +24,25 @@ import pytest
 # The settings that the runs of a scenario take in turn. 10 ms instead of the default 100 ms: a
 # short program meshes too.
 SETTINGS: Sequence[Mapping[str, str]] = ({}, {"MESH_PERIOD_MS": "10"})
+
+# The same in the tier that the process may have, and in the two below it.
+TIER_SETTINGS: Sequence[Mapping[str, str]] = tuple(
+    {"MESH_PERIOD_MS": "10", "MESH_BARRIER": tier} for tier in ("auto", "userfault_user", "segv")
+)
+
+# The lines of MALLOCSTATS=1, in the order that scripts which read them rely on.
+STATISTICS = (
+    "MESH COUNT:",
+    "Meshed MB (total):",
+    "Meshed pages HWM:",
+    "Meshed MB HWM:",
+    "MH Alloc Count:",
+    "MH Free  Count:",
+    "MH High Water Mark:",
+)
+
+# What no program needs, on a slow and busy machine either [s]: a time-out is for what hangs.
+LONGEST_S = 300.0
 
 # Longest excerpt of unequal output in a failure's text, in bytes.
 EXCERPT_BYTES = 2000
@@ -83,7 +103,7 @@ class Sandbox:
         *command: str | pathlib.Path,
         stdin: bytes = b"",
         extra: Mapping[str, str] | None = None,
-        timeout_s: float = 200,
+        timeout_s: float = LONGEST_S,
         status: int | None = 0,
         observed: bool = True,
     ) -> Outcome:
@@ -120,9 +140,15 @@ def is_mesh() -> bool:
     return library().name.startswith("libmesh")
 
 
+def is_root() -> bool:
+    """Whether the programs run as root unless told otherwise."""
+    return os.getuid() == 0
+
+
 def program(name: str) -> str:
     """The path of an installed program; skips the test (or fails it, in CI) where there is none."""
-    path = shutil.which(name)
+    # Servers are where an ordinary user's PATH does not lead.
+    path = shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin")
     if path is None:
         missing(f"{name} is not installed")
     return path or ""
@@ -140,7 +166,7 @@ def run_program(
     environment: Mapping[str, str],
     directory: pathlib.Path,
     stdin: bytes = b"",
-    timeout_s: float = 200,
+    timeout_s: float = LONGEST_S,
 ) -> Outcome:
     """Runs a program to its end, or ends it with all its children after timeout_s.
 
@@ -174,16 +200,34 @@ def describe(outcome: Outcome) -> str:
     return f"{outcome.command}\nstatus {outcome.status}\nstdout: {stdout}\nstderr: {stderr}"
 
 
-def expect_same(scenario: Scenario, root: pathlib.Path, repeats: int) -> None:
+def take_statistics(stderr: bytes) -> tuple[bytes, int]:
+    """Takes what MALLOCSTATS=1 printed out of a program's standard error.
+
+    Returns: the rest; spans meshed, in all processes that printed it.
+    """
+    known = tuple(name.encode() for name in STATISTICS)
+    rest = [line for line in stderr.splitlines(keepends=True) if not line.startswith(known)]
+    counts = re.findall(rb"(?m)^MESH COUNT:\s+(\d+)$", stderr)
+    return b"".join(rest), sum(map(int, counts))
+
+
+def expect_same(
+    scenario: Scenario,
+    root: pathlib.Path,
+    repeats: int,
+    every_settings: Sequence[Mapping[str, str]] = SETTINGS,
+    preload: pathlib.Path | None = None,
+) -> None:
     """Runs `scenario` once plainly and `repeats` times with the library; all must look the same.
 
     The sandbox has the same path in every run, so that paths in outputs compare equal.
+    Args: every_settings: what the runs take in turn. preload: another copy of the library.
     """
     plain = Sandbox(root, None, {})
     scenario(plain)
     for number in range(repeats):
-        settings = SETTINGS[number % len(SETTINGS)]
-        preloaded = Sandbox(root, library(), settings)
+        settings = every_settings[number % len(every_settings)]
+        preloaded = Sandbox(root, preload or library(), settings)
         scenario(preloaded)
         difference = first_difference(plain.observations, preloaded.observations)
         if difference:
