@@ -30,12 +30,13 @@ bool WriteBarrier::IsAlone() const {
 }
 
 bool WriteBarrier::HasUserfault(os::UserfaultMode mode) {
+  // First, since the descriptor that is open may be of the mode that is asked for next.
+  bool& refused = refused_modes_[static_cast<int>(mode)];
+  if (refused) return false;
   if (uffd_.is_open()) {
     if (uffd_mode_ == mode && uffd_.IsOurs()) return true;
     static_cast<void>(uffd_.Close());
   }
-  bool& refused = refused_modes_[static_cast<int>(mode)];
-  if (refused) return false;
   const os::Status opened = uffd_.Open(mode);
   if (!opened.ok()) {
     // A lack of descriptors or memory may pass, and so may a program that closes all descriptors,

@@ -2,6 +2,7 @@
 #include "src/os/probe.h"
 
 #include <errno.h>
+#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <linux/wait.h>
 #include <sys/syscall.h>
@@ -22,10 +23,23 @@ struct Attempt {
 
 }  // namespace
 
+namespace mesh::os {
+namespace {
+
+// Gives the child an empty table of descriptors, without its ever having had a copy of its
+// parent's; or with one, where a filter refuses that.
+bool LeaveDescriptors() {
+  return !IsRawError(RawSyscall(SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE)) ||
+         !IsRawError(RawSyscall(SYS_unshare, CLONE_FILES));
+}
+
+}  // namespace
+}  // namespace mesh::os
+
 // The child's first function, called from assembly and hence with a name that assembly can spell.
 extern "C" __attribute__((used, visibility("hidden"))) void mesh_run_attempt(void* request) {
   auto* attempt = static_cast<Attempt*>(request);
-  attempt->result = attempt->function(attempt->argument);
+  if (mesh::os::LeaveDescriptors()) attempt->result = attempt->function(attempt->argument);
 }
 
 namespace mesh::os {
@@ -35,7 +49,9 @@ namespace {
 // calls mesh_run_attempt(attempt) and exits. It never returns into this frame.
 // Returns: the child's id when it is gone, or a negated errno value.
 __attribute__((noinline)) long CloneAndRun(Attempt* attempt) {
-  constexpr long kFlags = CLONE_VM | CLONE_VFORK;  // no exit signal
+  // No exit signal. The table of descriptors is ours until the child has one of its own: a copy
+  // would keep pipes and sockets open that another thread closes meanwhile.
+  constexpr long kFlags = CLONE_VM | CLONE_VFORK | CLONE_FILES;
 #if defined(__x86_64__)
   long result = SYS_clone;
   register long r10 asm("r10") = 0;

@@ -81,6 +81,20 @@ TEST(Choice, FallsTierByTier) {
   EXPECT_FALSE(poor.Unmesh(0, 1));
 }
 
+TEST(Choice, TheDescriptorOfTheSecondTierIsKept) {
+  if (!TierIsThere(BarrierTier::kUserfaultUserOnly)) GTEST_SKIP();
+  os::FaultInjector injector;
+  injector.Refuse(os::Call::kUserfaultfdOpen, EPERM, 1, WaysToTheFullTier());
+  BarrierHarness harness(1);
+  Sleeper sleeper;
+  harness.barrier().Init(BarrierTier::kAuto);
+  EXPECT_EQ(harness.barrier().Prepare(), BarrierTier::kUserfaultUserOnly);
+  const int64_t opened = injector.count(os::Call::kUserfaultfdOpen);
+  EXPECT_EQ(harness.barrier().Prepare(), BarrierTier::kUserfaultUserOnly);
+  EXPECT_TRUE(harness.Mesh(0, 1));
+  EXPECT_EQ(injector.count(os::Call::kUserfaultfdOpen), opened);
+}
+
 TEST(Choice, IoRingsLeaveTheFullTier) {
   for (BarrierTier tier : {BarrierTier::kSingleThread, BarrierTier::kSegv}) {
     WriteBarrier barrier;

@@ -302,6 +302,19 @@ int KillSelf(void*) {
   return 0;
 }
 
+int CountDescriptors(void*) {
+  int count = 0;
+  for (int i = 0; i < 1024; i++) count += RawSyscall(SYS_fcntl, i, F_GETFD) >= 0;
+  return count;
+}
+
+// A copy in the child would keep a pipe open that this process has closed.
+TEST(Probe, ChildHasNoDescriptors) {
+  ASSERT_GE(CountDescriptors(nullptr), 3);
+  EXPECT_EQ(ProbeInChild(&CountDescriptors, nullptr).value, 0);
+  EXPECT_GE(CountDescriptors(nullptr), 3);
+}
+
 TEST(Probe, ChildSharesMemoryAndMayDie) {
   int number = 41;
   Result<int> result = ProbeInChild(&AddOne, &number);
