@@ -91,8 +91,8 @@ BarrierTier WriteBarrier::Prepare() {
   MESH_DCHECK(!active_);
   // liburing enters the kernel by instructions of its own: no interposition sees it.
   if (!IsShared() && os::HasIoRing().value) MarkAddressSpaceShared();
-  tier_ = Choose();
-  return tier_;
+  SetTier(Choose());
+  return tier();
 }
 
 bool WriteBarrier::Cover(Range range) {
@@ -108,8 +108,8 @@ bool WriteBarrier::Begin(std::span<const Range> ranges) {
   if (!before.ok()) return false;
   signals_before_ = before.value;
   TakeRanges(ranges);
-  tier_ = Choose();
-  if (tier_ != BarrierTier::kNone) {
+  SetTier(Choose());
+  if (tier() != BarrierTier::kNone) {
     if (ExcludePublished()) {
       if (ProtectAll()) {
         active_ = true;
@@ -161,7 +161,7 @@ void WriteBarrier::SetStates(const Run& run, State state) {
 // In the lower tiers: closes the ranges to system calls, sets those aside that one is using, and
 // begins the handler's pass. Returns false when it cannot be done, or nothing is left to protect.
 bool WriteBarrier::ExcludePublished() {
-  if (tier_ != BarrierTier::kUserfaultUserOnly && tier_ != BarrierTier::kSegv) return true;
+  if (tier() != BarrierTier::kUserfaultUserOnly && tier() != BarrierTier::kSegv) return true;
   if (!buffers_.Close(ranges_[order_[0]].address, ranges_[order_[count_ - 1]].end())) return false;
   bool any_left = false;
   for (size_t i = 0; i < count_; i++) {
@@ -170,19 +170,20 @@ bool WriteBarrier::ExcludePublished() {
   }
   // Who began to share memory after Choose() had looked either sees that it is closed, and waits,
   // or is seen here.
-  if (any_left && !IsShared() && (tier_ != BarrierTier::kSegv || handler_.BeginPass())) return true;
+  if (any_left && !IsShared() && (tier() != BarrierTier::kSegv || handler_.BeginPass()))
+    return true;
   buffers_.Open();
   return false;
 }
 
 // Ends what ExcludePublished() began.
 void WriteBarrier::EndTier() {
-  if (tier_ == BarrierTier::kSegv) handler_.EndPass();
-  if (tier_ == BarrierTier::kUserfaultUserOnly || tier_ == BarrierTier::kSegv) buffers_.Open();
+  if (tier() == BarrierTier::kSegv) handler_.EndPass();
+  if (tier() == BarrierTier::kUserfaultUserOnly || tier() == BarrierTier::kSegv) buffers_.Open();
 }
 
 bool WriteBarrier::ProtectAll() {
-  if (tier_ == BarrierTier::kSingleThread) return true;
+  if (tier() == BarrierTier::kSingleThread) return true;
   if (ForEachRun(State::kPlain, [this](const Run& run) { return ProtectRun(run); })) return true;
   ReleaseAll();
   return false;
@@ -190,7 +191,7 @@ bool WriteBarrier::ProtectAll() {
 
 bool WriteBarrier::ProtectRun(const Run& run) {
   const auto [address, length] = run.range;
-  if (tier_ == BarrierTier::kSegv) {
+  if (tier() == BarrierTier::kSegv) {
     SetStates(run, State::kProtected);  // a part of it is, when the call fails
     return os::Protect(address, length, os::Protection::kRead).ok();
   }
@@ -217,8 +218,8 @@ void WriteBarrier::FindRefused(const Run& run) {
 
 // Takes the protection off everything that was not replaced, and wakes everybody. [W2]
 void WriteBarrier::ReleaseAll() {
-  if (tier_ == BarrierTier::kSingleThread) return;
-  if (tier_ != BarrierTier::kSegv) return ReleaseAllByUserfault();
+  if (tier() == BarrierTier::kSingleThread) return;
+  if (tier() != BarrierTier::kSegv) return ReleaseAllByUserfault();
   ForEachRun(State::kProtected, [this](const Run& run) {
     ReleaseRunByMprotect(run);
     return true;
@@ -293,7 +294,7 @@ void WriteBarrier::AfterForkInChild(SyscallBuffers::Record* own) {
   handler_.AfterForkInChild();
   static_cast<void>(uffd_.Close());
   process_ = os::ProcessId();
-  tier_ = BarrierTier::kNone;
+  SetTier(BarrierTier::kNone);
 }
 
 void WriteBarrier::DescriptorLost() {

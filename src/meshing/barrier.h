@@ -69,8 +69,11 @@ class WriteBarrier {
   // tier that Begin() would use; kNone: there will be no meshing.
   BarrierTier Prepare();
 
-  // What Prepare() or Begin() chose last.
-  BarrierTier tier() const { return tier_; }
+  // What Prepare() or Begin() chose last. Any thread.
+  BarrierTier tier() const {
+    // order: relaxed; other threads only report it.
+    return tier_.load(std::memory_order_relaxed);
+  }
 
   // Changes whenever a new userfaultfd has no registrations yet: Cover() everything again then.
   uint32_t epoch() const { return epoch_; }
@@ -146,6 +149,10 @@ class WriteBarrier {
     // order: acquire; see MarkAddressSpaceShared().
     return shared_.load(std::memory_order_acquire);
   }
+  void SetTier(BarrierTier tier) {
+    // order: relaxed; see tier().
+    tier_.store(tier, std::memory_order_relaxed);
+  }
   bool IsAlone() const;
   bool HasUserfault(os::UserfaultMode mode);
   bool CanExclude();
@@ -173,7 +180,7 @@ class WriteBarrier {
   os::Userfaultfd uffd_;
   os::UserfaultMode uffd_mode_ = os::UserfaultMode::kFull;
   BarrierTier wanted_ = BarrierTier::kAuto;
-  BarrierTier tier_ = BarrierTier::kNone;
+  std::atomic<BarrierTier> tier_{BarrierTier::kNone};
   std::atomic<bool> shared_{false};
   bool refused_modes_[2] = {};  // by UserfaultMode: the kernel said no, do not ask at every pass
   bool asked_for_membarrier_ = false;

@@ -6,19 +6,20 @@
 namespace mesh {
 
 void MappingBudget::Refresh() {
-  bool first = limit_ == 0;
+  bool first = limit() == 0;
   if (first) {
     os::Result<size_t> maximum = os::MaxMappingCount();
     int64_t allowed = maximum.ok() ? static_cast<int64_t>(maximum.value) : kDefaultMaxMapCount;
-    limit_ = allowed / 4 * 3;
+    // order: relaxed; see limit().
+    limit_.store(allowed / 4 * 3, std::memory_order_relaxed);
   }
   // Counting costs half a microsecond a mapping: only when it can change the answer.
-  bool moved = used() > counted_ + limit_ / 8 || exhausted_;
-  exhausted_ = false;
-  if (!first && !(moved && used() > limit_ / 2)) return;
+  bool moved = used() > counted_ + limit() / 8 || is_exhausted();
+  SetExhausted(false);
+  if (!first && !(moved && used() > limit() / 2)) return;
   os::Result<size_t> count = os::MappingCount();
   // Without /proc the program is taken to have half of the limit for itself.
-  int64_t now = count.ok() ? static_cast<int64_t>(count.value) : limit_ / 2;
+  int64_t now = count.ok() ? static_cast<int64_t>(count.value) : limit() / 2;
   if (!count.ok() && !first) return;
   // order: relaxed; a bound, publishes nothing.
   used_.store(now, std::memory_order_relaxed);
@@ -27,8 +28,8 @@ void MappingBudget::Refresh() {
 
 bool MappingBudget::Take(int64_t count) {
   // order: relaxed; a bound, publishes nothing.
-  if (used_.load(std::memory_order_relaxed) + count > limit_) {
-    exhausted_ = true;
+  if (used_.load(std::memory_order_relaxed) + count > limit()) {
+    SetExhausted(true);
     return false;
   }
   used_.fetch_add(count, std::memory_order_relaxed);

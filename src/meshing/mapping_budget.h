@@ -3,7 +3,8 @@
 // An alias costs up to two mappings (it splits its neighbours), and the kernel gives a process
 // vm.max_map_count of them, for the program's own needs too. The count kept here is an upper bound;
 // Refresh() replaces it by the kernel's own count when it comes near the limit.
-// Room: meshing; above os. Thread rule: one thread at a time, that which holds kMesh, but Give().
+// Room: meshing; above os. Thread rule: one thread at a time, that which holds kMesh, but
+// Give() and the getters.
 //
 // [MB1] Meshing never brings the process above 3/4 of max_map_count.
 #pragma once
@@ -32,19 +33,30 @@ class MappingBudget {
   uint64_t given() const;
 
   int64_t used() const;  // upper bound of the process's mappings
-  int64_t limit() const { return limit_; }
+  int64_t limit() const {
+    // order: relaxed; set once, publishes nothing.
+    return limit_.load(std::memory_order_relaxed);
+  }
   // A Take() was refused since the last Refresh(): the limit is what holds compaction back.
-  bool is_exhausted() const { return exhausted_; }
+  bool is_exhausted() const {
+    // order: relaxed; a hint for who is not the one thread, publishes nothing.
+    return exhausted_.load(std::memory_order_relaxed);
+  }
 
  private:
   // vm.max_map_count where /proc does not say: the kernel's default.
   static constexpr int64_t kDefaultMaxMapCount = 65530;
 
-  int64_t limit_ = 0;
+  void SetExhausted(bool exhausted) {
+    // order: relaxed; see is_exhausted().
+    exhausted_.store(exhausted, std::memory_order_relaxed);
+  }
+
+  std::atomic<int64_t> limit_{0};
   std::atomic<int64_t> used_{0};
   std::atomic<uint64_t> given_{0};
   int64_t counted_ = 0;  // used_ at the last count
-  bool exhausted_ = false;
+  std::atomic<bool> exhausted_{false};
 };
 
 }  // namespace mesh
