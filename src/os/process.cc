@@ -41,16 +41,35 @@ uint64_t WeakSeed() {
   return seed;
 }
 
-// Whether the thread blocks the signals in `mask`; false for one that has ended.
-Result<bool> ThreadBlocks(std::string_view thread, uint64_t mask) {
+// Reads a file of /proc/self/task/THREAD.
+Result<size_t> ReadThreadFile(std::string_view thread, std::string_view file,
+                              std::span<char> buffer) {
   LineWriter path;
-  path.Text("/proc/self/task/").Text(thread).Text("/status").Text(std::string_view("\0", 1));
+  path.Text("/proc/self/task/").Text(thread).Text(file).Text(std::string_view("\0", 1));
+  return ReadSmallFile(path.view().data(), buffer);
+}
+
+// Whether the thread is on its way out of the kernel, or has ended. Who was waiting for it may go
+// on a while before it leaves the directory.
+bool HasExited(std::string_view thread) {
+  constexpr int kFlags = 9;                  // proc(5)
+  constexpr uint64_t kExiting = 0x00000004;  // PF_EXITING, linux/sched.h
+  char buffer[kStatSize];
+  Result<size_t> size = ReadThreadFile(thread, "/stat", buffer);
+  if (!size.ok()) return size.error == ENOENT || size.error == ESRCH;
+  Result<uint64_t> flags = StatField({buffer, size.value}, kFlags);
+  return flags.ok() && (flags.value & kExiting) != 0;
+}
+
+// Whether the thread blocks the signals in `mask`; false for one that has ended, as all do blocking
+// everything.
+Result<bool> ThreadBlocks(std::string_view thread, uint64_t mask) {
   char buffer[kStatusSize];
-  Result<size_t> size = ReadSmallFile(path.view().data(), buffer);
+  Result<size_t> size = ReadThreadFile(thread, "/status", buffer);
   if (size.error == ENOENT || size.error == ESRCH) return {false, 0};
   if (!size.ok()) return {false, size.error};
   Result<uint64_t> blocked = FindHexNumber({buffer, size.value}, "SigBlk:");
-  return {(blocked.value & mask) != 0, blocked.error};
+  return {(blocked.value & mask) != 0 && !HasExited(thread), blocked.error};
 }
 
 // One record of getdents64(2), of which we need the name.

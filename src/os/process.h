@@ -23,7 +23,7 @@ int ThreadId();
 Result<size_t> ThreadCount();
 
 // Whether a thread of this process other than the caller blocks the signal (the SigBlk line of
-// /proc/self/task/N/status). Cost: about 30 µs a thread.
+// /proc/self/task/N/status); one that the kernel is ending does not. Cost: about 30 µs a thread.
 Result<bool> AnyOtherThreadBlocks(int signal_number);
 
 // Whether this process has an io_uring instance open. Cost: about 0.3 µs a descriptor.

@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 #include <linux/io_uring.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -39,6 +41,71 @@ TEST(ProcText, StatFieldsBehindAHostileName) {
   EXPECT_EQ(StatField(kStat, 6).value, 6u);
   EXPECT_EQ(StatField(kStat, 7).error, EINVAL);
   EXPECT_EQ(StatField("nothing", 4).error, EINVAL);
+}
+
+// Writes whether a thread is said to block a signal after the only other thread was joined.
+[[noreturn]] void JoinAndLook(int answers) {
+  if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(1);
+  raise(SIGSTOP);
+  pthread_t thread;
+  auto end = [](void* nothing) { return nothing; };
+  if (pthread_create(&thread, nullptr, end, nullptr) != 0) _exit(1);
+  pthread_join(thread, nullptr);
+  Result<bool> blocked = AnyOtherThreadBlocks(SIGSEGV);
+  char answer = !blocked.ok() ? 'e' : blocked.value ? 'y' : 'n';
+  _exit(write(answers, &answer, 1) == 1 ? 0 : 1);
+}
+
+// glibc ends a thread with every signal blocked, and who joins it may be faster than the kernel:
+// always, if a debugger has yet to ask how it ended.
+TEST(Process, ThreadsThatHaveEndedBlockNothing) {
+  int answers[2];
+  ASSERT_EQ(pipe(answers), 0);
+  pid_t child = fork();
+  if (child == 0) JoinAndLook(answers[1]);
+  close(answers[1]);
+  int status;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_EQ(ptrace(PTRACE_SETOPTIONS, child, nullptr, PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL), 0);
+  ASSERT_EQ(ptrace(PTRACE_CONT, child, nullptr, nullptr), 0);
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_EQ(status >> 8, SIGTRAP | (PTRACE_EVENT_CLONE << 8));
+  unsigned long message;
+  ASSERT_EQ(ptrace(PTRACE_GETEVENTMSG, child, nullptr, &message), 0);
+  auto thread = static_cast<pid_t>(message);
+  ASSERT_EQ(waitpid(thread, &status, __WALL), thread);
+  ASSERT_EQ(ptrace(PTRACE_CONT, thread, nullptr, nullptr), 0);
+  ASSERT_EQ(ptrace(PTRACE_CONT, child, nullptr, nullptr), 0);
+  char answer = 0;
+  EXPECT_EQ(read(answers[0], &answer, 1), 1);
+  EXPECT_EQ(answer, 'n');
+  // The process ends for us when its threads have.
+  EXPECT_EQ(waitpid(thread, &status, __WALL), thread);
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  close(answers[0]);
+}
+
+// One that does not end counts.
+TEST(Process, ThreadsThatBlockAreSeen) {
+  int pipe_ends[2];
+  ASSERT_EQ(pipe(pipe_ends), 0);
+  sigset_t all, before;
+  sigfillset(&all);
+  ASSERT_EQ(pthread_sigmask(SIG_SETMASK, &all, &before), 0);
+  auto wait = [](void* end) {
+    char byte;
+    static_cast<void>(!read(*static_cast<int*>(end), &byte, 1));
+    return end;
+  };
+  pthread_t thread;
+  ASSERT_EQ(pthread_create(&thread, nullptr, wait, &pipe_ends[0]), 0);
+  ASSERT_EQ(pthread_sigmask(SIG_SETMASK, &before, nullptr), 0);
+  EXPECT_TRUE(AnyOtherThreadBlocks(SIGSEGV).value);
+  close(pipe_ends[1]);
+  ASSERT_EQ(pthread_join(thread, nullptr), 0);
+  EXPECT_FALSE(AnyOtherThreadBlocks(SIGSEGV).value);
+  close(pipe_ends[0]);
 }
 
 TEST(Process, FiguresFromText) {
