@@ -14,12 +14,16 @@ namespace {
 constexpr PageCount kCommitStep = 256;
 // Below this a segment is not worth its metadata.
 constexpr PageCount kMinSegmentPages = 1024;
-// Dirty pages that may wait for reuse: this many, and a share of what is committed. Enough that a
-// span that comes and goes costs no system call; little against the heap.
-constexpr PageCount kDirtyAllowance = 2048;
-constexpr PageCount kDirtyShare = 4;
-// From here on dropping a run's pages is cheaper than writing zeros over them.
-constexpr size_t kClearByDropping = 64;
+// Dirty pages that may wait for reuse in each kind of segment: this many, and a share of what is
+// committed. Enough that a burst of spans that comes and goes costs no faults. Any span may have
+// the pages of another, so they do not make the heap larger than it was; large objects' fit less
+// often.
+constexpr PageCount kDirtyAllowance = 4096;
+constexpr PageCount kSmallDirtyShare = 2;
+constexpr PageCount kLargeDirtyShare = 4;
+// A shorter run that has to read zeros is written over while its memory is there. Dropping the
+// pages costs a system call and a fault for each page that is used, 5 times the time of writing it.
+constexpr size_t kClearByDropping = 512;
 
 }  // namespace
 
@@ -159,7 +163,8 @@ SpanId Arena::AllocateLarge(size_t pages, size_t alignment, bool zeroed) {
     bool huge = pages > kMaxRunPages || alignment_pages > kMaxRunPages - pages;
     PageCount run = static_cast<PageCount>(huge ? 1 : pages);
     id = huge ? AllocateHugeLocked(pages, alignment)
-              : TakeLocked(false, run, static_cast<PageCount>(alignment_pages), zeroed, &clean);
+              : TakeLocked(false, run, static_cast<PageCount>(alignment_pages),
+                           zeroed && pages >= kClearByDropping, &clean);
     if (id == kNoSpan) return kNoSpan;
     *PageMap::Record<LargeObject>(id) = {pages, false};
     PageMap::SetLarge(id, run);
@@ -249,7 +254,7 @@ SpanId Arena::NextSpan(SpanId after, SizeClass size_class) {
 
 void Arena::LimitDirtyLocked(bool small) {
   PageCount committed = static_cast<PageCount>(statistics_.committed_bytes >> kPageShift);
-  PageCount limit = kDirtyAllowance + committed / kDirtyShare;
+  PageCount limit = kDirtyAllowance + committed / (small ? kSmallDirtyShare : kLargeDirtyShare);
   PageHeap& runs = HeapOf(small);
   if (runs.dirty_pages() <= limit) return;
   // Half of it goes at once, so that the next spans that come and go find it quiet again.

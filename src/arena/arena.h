@@ -61,8 +61,8 @@ class Arena {
   void FreeSpan(SpanId id, PageCount pages, bool dirty);
 
   // A large object of `pages` pages at `alignment` bytes (a power of two >= kPageSize), record and
-  // entry set. `zeroed`: the memory must read zeros; it is cleared by dropping pages, not by
-  // writing.
+  // entry set. `zeroed`: the memory must read zeros; it is cleared by writing if short, by
+  // dropping pages if long.
   SpanId AllocateLarge(size_t pages, size_t alignment, bool zeroed);
   void FreeLarge(SpanId id);
   // Makes the object longer or shorter in place. Returns false when it cannot; nothing has changed.
