@@ -138,12 +138,13 @@ SpanId Arena::AllocateSpan(SizeClass size_class, uint32_t units) {
   return id;
 }
 
-SpanId Arena::ReserveRun(PageCount pages, bool* dirty) {
+SpanId Arena::ReserveRun(PageCount least, PageCount* pages, bool* dirty) {
   bool clean = false;
   MutexLock lock(lock_);
-  SpanId id = TakeLocked(true, pages, 1, false, &clean);
+  SpanId id = small_runs_.TakeDirty(least, pages);
+  if (id == kNoSpan) id = TakeLocked(true, *pages, 1, true, &clean);
   *dirty = !clean;
-  if (id != kNoSpan) PageMap::SetSpan(id, pages, kReservedClass);
+  if (id != kNoSpan) PageMap::SetSpan(id, *pages, kReservedClass);
   return id;
 }
 

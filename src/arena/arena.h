@@ -50,9 +50,9 @@ class Arena {
   // A span of `units` units of the class, entries set. kNoSpan when out of memory.
   SpanId AllocateSpan(SizeClass size_class, uint32_t units);
   // Pages for several spans to come, so that spans of one class are neighbours and their mappings
-  // can merge. Entries are kReservedClass. `*dirty`: memory may lie behind them. kNoSpan when out
-  // of memory.
-  SpanId ReserveRun(PageCount pages, bool* dirty);
+  // can merge: `*pages`, or at least `least` where dirty pages are there but no such run of them.
+  // Entries are kReservedClass. `*dirty`: memory may lie behind them. kNoSpan when out of memory.
+  SpanId ReserveRun(PageCount least, PageCount* pages, bool* dirty);
   // Makes the first pages of such a run a span. Takes no lock.
   static void StartSpan(SpanId id, PageCount pages, SizeClass size_class) {
     PageMap::SetSpan(id, pages, size_class);

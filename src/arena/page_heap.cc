@@ -98,6 +98,17 @@ SpanId PageHeap::Take(PageCount pages, PageCount alignment_pages, bool prefer_cl
   return id + before;
 }
 
+SpanId PageHeap::TakeDirty(PageCount least, PageCount* pages) {
+  SpanId id = FindRun(dirty_, *pages);
+  for (int bin = BinOf(*pages); id == kNoSpan && bin > 0; bin--) id = dirty_.heads[bin - 1];
+  if (id == kNoSpan) return kNoSpan;
+  FreeRun run = *PageMap::Record<FreeRun>(id);
+  if (run.pages < least) return kNoSpan;
+  if (run.pages < *pages) *pages = run.pages;
+  TakeAt(id, *pages);
+  return id;
+}
+
 PageCount PageHeap::FreePagesAt(SpanId id, PageCount limit) const {
   const Segment& segment = PageMap::SegmentOf(id);
   PageCount count = 0;

@@ -35,6 +35,10 @@ class PageHeap {
   // unless `prefer_clean`. Sets *clean when they read zeros. kNoSpan when no run is long enough.
   SpanId Take(PageCount pages, PageCount alignment_pages, bool prefer_clean, bool* clean);
 
+  // Takes `*pages` pages, or the longest dirty run that has `least`: *pages becomes its length.
+  // kNoSpan when there is neither.
+  SpanId TakeDirty(PageCount least, PageCount* pages);
+
   // Free pages at and behind `id`, up to `limit` or the end of what is committed.
   PageCount FreePagesAt(SpanId id, PageCount limit) const;
   // Takes exactly `pages` pages at `id`, all of them free, of one run or of neighbours.

@@ -77,9 +77,13 @@ SpanId SizeClassHeap::NewSpanLocked(uint32_t units) {
     return arena_->AllocateSpan(size_class_, units);
   if (reserve_pages_ < pages) {
     DropReserveLocked();  // The arena has use for a rest that is too short.
-    reserve_ = arena_->ReserveRun(kReservePages, &reserve_dirty_);
+    uint64_t share = pages_ / kReserveShare;
+    PageCount reserved =
+        share < kMaxReservePages ? static_cast<PageCount>(share) : kMaxReservePages;
+    if (reserved < pages) reserved = pages;
+    reserve_ = arena_->ReserveRun(pages, &reserved, &reserve_dirty_);
     if (reserve_ == kNoSpan) return arena_->AllocateSpan(size_class_, units);
-    reserve_pages_ = kReservePages;
+    reserve_pages_ = reserved;
   }
   SpanId id = reserve_;
   Arena::StartSpan(id, pages, size_class_);

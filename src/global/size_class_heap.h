@@ -144,9 +144,11 @@ class SizeClassHeap {
     }
     return leader->place_ != SpanPlace::kNowhere;
   }
-  // Spans that a class has before it takes pages for several at once, and how many pages.
+  // Spans that a class has before it takes pages for several at once; and how many pages: a share
+  // of those it has, since nobody else can use them, up to what makes long mappings.
   static constexpr uint64_t kSpansBeforeReserve = 64;
-  static constexpr PageCount kReservePages = 64;
+  static constexpr uint64_t kReserveShare = 8;
+  static constexpr PageCount kMaxReservePages = 64;
 
   // Fresh pages for a span, from the reserve or from the arena.
   SpanId NewSpanLocked(uint32_t units) REQUIRES(lock_);

@@ -48,6 +48,40 @@ TEST(Arena, SpanEntriesLeadToTheSpan) {
   arena->CheckInvariants();
 }
 
+// Pages that are there already come before new ones, in shorter runs if need be.
+TEST(Arena, ReservesDirtyPagesFirst) {
+  auto arena = MakeArena();
+  const SizeClass size_class = 1;
+  const PageCount unit = kSizeClasses[size_class].unit_pages;
+  std::vector<SpanId> spans;
+  for (int i = 0; i < 40; i++) spans.push_back(arena->AllocateSpan(size_class, 1));
+  auto give_back = [&](int from, int to) {
+    for (int i = from; i < to; i++) arena->FreeSpan(spans[i], unit, true);
+  };
+  give_back(3, 4);
+  give_back(10, 15);
+  give_back(20, 22);
+  const SpanId runs[] = {spans[10], spans[20], spans[3]};
+  const PageCount lengths[] = {5 * unit, 2 * unit, unit};
+  bool dirty = false;
+  for (int i = 0; i < 3; i++) {
+    PageCount pages = 16 * unit;
+    EXPECT_EQ(arena->ReserveRun(unit, &pages, &dirty), runs[i]);
+    EXPECT_EQ(pages, lengths[i]);
+    EXPECT_TRUE(dirty);
+    arena->CheckInvariants();
+  }
+  give_back(20, 22);
+  PageCount pages = 16 * unit;
+  ASSERT_NE(arena->ReserveRun(3 * unit, &pages, &dirty), kNoSpan);
+  EXPECT_EQ(pages, 16 * unit);
+  EXPECT_FALSE(dirty);
+  pages = unit;
+  EXPECT_EQ(arena->ReserveRun(unit, &pages, &dirty), spans[20]);
+  EXPECT_TRUE(dirty);
+  arena->CheckInvariants();
+}
+
 TEST(Arena, PurgedPagesReadZero) {
   auto arena = MakeArena();
   SpanId id = arena->AllocateLarge(100, kPageSize, false);
@@ -63,7 +97,7 @@ TEST(Arena, PurgedPagesReadZero) {
 
 TEST(Arena, ZeroedEvenWhenDirty) {
   auto arena = MakeArena();
-  for (size_t pages : {10u, 200u}) {
+  for (size_t pages : {10u, 200u, 600u}) {
     SpanId id = arena->AllocateLarge(pages, kPageSize, false);
     memset(BytesOf(id), 7, pages * kPageSize);
     arena->FreeLarge(id);
