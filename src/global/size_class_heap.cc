@@ -5,6 +5,21 @@
 #include "src/os/memory.h"
 
 namespace mesh {
+namespace {
+
+// Puts `count` random ones of the free slots into `slots`.
+void Shuffle(const Bitmap& free, uint32_t count, Random& random, SlotIndex* slots) {
+  uint32_t listed = 0;
+  SlotIndex all[Bitmap::kBits];
+  free.ForEachSet([&](SlotIndex slot) { all[listed++] = slot; });
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t at = i + random.Below(listed - i);
+    slots[i] = all[at];
+    all[at] = all[i];
+  }
+}
+
+}  // namespace
 
 void SizeClassHeap::Init(SizeClass size_class, Arena* arena, Backing* backing,
                          SpanReleaser* releaser) {
@@ -126,38 +141,27 @@ MiniHeap* SizeClassHeap::FindAttachedLocked(uint16_t owner, SpanId attached) {
   return span->owner_ == owner ? span : nullptr;
 }
 
-void SizeClassHeap::ChooseSlots(const Bitmap& free, uint32_t slot_count, uint32_t count,
-                                SlotOrder order, Random& random, uint8_t* slots) {
-  if (order != SlotOrder::kShuffled) {
-    SlotIndex start = order == SlotOrder::kRandomStart ? random.Below(slot_count) : 0;
-    uint32_t at = count;
-    free.ForEachSetFrom(start, count,
-                        [&](SlotIndex slot) { slots[--at] = static_cast<uint8_t>(slot); });
-    return;
-  }
-  uint8_t all[Bitmap::kBits];
-  uint32_t listed = 0;
-  free.ForEachSet([&](SlotIndex slot) { all[listed++] = static_cast<uint8_t>(slot); });
-  for (uint32_t i = 0; i < count; i++) {
-    uint32_t at = i + random.Below(listed - i);
-    slots[i] = all[at];
-    all[at] = all[i];
-  }
-}
-
 uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, SlotOrder order, Random& random, void** out,
                                         uint32_t wanted, uint32_t room) {
   const SizeClassInfo& info = kSizeClasses[size_class_];
-  uint32_t free = span->slots() - span->in_use();
-  uint32_t count = free <= room ? free : wanted;
-  uint8_t slots[Bitmap::kBits];
-  ChooseSlots(Bitmap::FirstBits(span->slots()).Without(span->GroupOccupancy()), span->slots(),
-              count, order, random, slots);
+  const Bitmap free = Bitmap::FirstBits(span->slots()).Without(span->GroupOccupancy());
+  const uint32_t free_count = span->slots() - span->in_use();
+  const uint32_t count = free_count <= room ? free_count : wanted;
   auto* base = reinterpret_cast<char*>(span->address());
   Bitmap taken;
-  for (uint32_t i = 0; i < count; i++) {
-    taken.Set(slots[i]);
-    out[i] = base + OffsetOf(info, slots[i]);
+  uint32_t left = count;
+  auto take = [&](SlotIndex slot) {
+    taken.Set(slot);
+    out[--left] = base + OffsetOf(info, slot);
+  };
+  if (order == SlotOrder::kShuffled) {
+    SlotIndex slots[Bitmap::kBits];
+    Shuffle(free, count, random, slots);
+    for (uint32_t i = 0; i < count; i++) take(slots[i]);
+  } else {
+    // The vector hands out what was put into it last.
+    free.ForEachSetFrom(order == SlotOrder::kRandomStart ? random.Below(span->slots()) : 0, count,
+                        take);
   }
   span->TakeSlots(taken, count);
   return count;

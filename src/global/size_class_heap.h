@@ -165,10 +165,6 @@ class SizeClassHeap {
   MiniHeap* AttachLocked(uint16_t owner) REQUIRES(lock_);
   void AttachToLocked(MiniHeap* leader, uint16_t owner) REQUIRES(lock_);
   MiniHeap* FindAttachedLocked(uint16_t owner, SpanId attached) REQUIRES(lock_);
-  // Writes `count` of `free` to `slots`, in the order in which they are to be popped: the last
-  // first.
-  static void ChooseSlots(const Bitmap& free, uint32_t slot_count, uint32_t count, SlotOrder order,
-                          Random& random, uint8_t* slots);
   // `wanted` of the span's free slots, or all if they are at most `room`. Returns: slots written.
   uint32_t TakeSlotsLocked(MiniHeap* span, SlotOrder order, Random& random, void** out,
                            uint32_t wanted, uint32_t room) REQUIRES(lock_);
