@@ -55,7 +55,7 @@ def test_death_by_sigsegv(situation: tiers.Situation, mode: str, root: pathlib.P
 def test_programs_hold_plainly(mode: str, root: pathlib.Path) -> None:
     """The programs of this test have nothing to complain of without the library."""
     sandbox = harness.Sandbox(root, None, {})
-    outcome = sandbox.run(tiers.path("tier_signals"), mode, timeout_s=60)
+    outcome = sandbox.run(tiers.path("tier_signals"), mode)
     assert outcome.stderr == b""
-    outcome = sandbox.run(tiers.path("tier_stores"), "0.2", timeout_s=60)
+    outcome = sandbox.run(tiers.path("tier_stores"), "0.2")
     assert outcome.stdout == b"plain\n0\n"

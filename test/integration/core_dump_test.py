@@ -43,7 +43,7 @@ def _dump_by_kernel(sandbox: harness.Sandbox, situation: tiers.Situation) -> Non
     """The victim dies, and the kernel writes its dump beside it."""
     if "/" in CORE_PATTERN.read_text() or resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
         pytest.skip("this machine's dumps go elsewhere")
-    outcome = sandbox.run(tiers.path("core_victim"), *situation.words, status=None, timeout_s=60)
+    outcome = sandbox.run(tiers.path("core_victim"), *situation.words, status=None)
     assert outcome.status == -signal.SIGABRT, harness.describe(outcome)
 
 
@@ -59,7 +59,7 @@ def _dump_by_debugger(sandbox: harness.Sandbox, situation: tiers.Situation) -> N
     )
     script = sandbox.write("run.gdb", "\n".join(words))
     command = ("gdb", "-nx", "-batch", "-x", script, "--args", tiers.path("core_victim"))
-    sandbox.run(*command, *situation.words, extra={"LD_PRELOAD": ""}, status=None, timeout_s=60)
+    sandbox.run(*command, *situation.words, extra={"LD_PRELOAD": ""}, status=None)
 
 
 @pytest.mark.parametrize("make_dump", [_dump_by_kernel, _dump_by_debugger])

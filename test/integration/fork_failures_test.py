@@ -33,7 +33,7 @@ def _check_silent(root: pathlib.Path, expect_fork: str | None, *words: str) -> N
     """Runs a program that says nothing when all is well, with the library unless None."""
     preload = None if expect_fork is None else harness.library()
     sandbox = harness.Sandbox(root, preload, {"MESH_EXPECT_FORK": expect_fork or ""})
-    outcome = sandbox.run(tiers.path(words[0]), *words[1:], status=None, timeout_s=60)
+    outcome = sandbox.run(tiers.path(words[0]), *words[1:], status=None)
     assert (outcome.status, outcome.stdout, outcome.stderr) == (0, b"", b""), harness.describe(
         outcome
     )

@@ -30,7 +30,7 @@ def _check_silent(root: pathlib.Path, barrier: str | None, *words: str) -> None:
     """Runs a program that says nothing when all is well, with the library unless None."""
     preload = None if barrier is None else harness.library()
     sandbox = harness.Sandbox(root, preload, {"MESH_BARRIER": barrier or ""})
-    outcome = sandbox.run(tiers.path(words[0]), *words[1:], status=None, timeout_s=60)
+    outcome = sandbox.run(tiers.path(words[0]), *words[1:], status=None)
     silent = (0, b"", b"")
     assert (outcome.status, outcome.stdout, outcome.stderr) == silent, harness.describe(outcome)
 
@@ -114,7 +114,7 @@ def test_handler_in_a_program_of_one_thread(root: pathlib.Path, barrier: str | N
     """The same, where no barrier is needed for want of other threads."""
     preload = None if barrier is None else harness.library()
     sandbox = harness.Sandbox(root, preload, {"MESH_BARRIER": barrier or ""})
-    outcome = sandbox.run(tiers.path("tier_handler_on_mesher"), "alone", status=None, timeout_s=60)
+    outcome = sandbox.run(tiers.path("tier_handler_on_mesher"), "alone", status=None)
     assert (outcome.status, outcome.stderr) == (0, b""), harness.describe(outcome)
 
 

@@ -77,7 +77,7 @@ def test_daemon_keeps_its_file(
     sandbox = _sandbox(root, situation)
     arguments = ("file", str(FILE_MEGABYTES), *way, *situation.words)
     program = tiers.path("daemon_files")
-    outcome = sandbox.run(program, *arguments, status=None, timeout_s=120)
+    outcome = sandbox.run(program, *arguments, status=None)
     # Meshed at first; without its descriptor, what comes then may be another tier.
     _check_runs(outcome)
     assert int(outcome.stdout.split()[-1]) > 0, harness.describe(outcome)
@@ -161,7 +161,7 @@ def test_bare_file_system(mounts: str, situation: tiers.Situation, root: pathlib
     sandbox = _sandbox(root, situation)
     arguments = ("getrandom", ENOSYS, *situation.words)
     program = tiers.path("denied_calls")
-    outcome = sandbox.run(*isolated, program, *arguments, status=None, timeout_s=60)
+    outcome = sandbox.run(*isolated, program, *arguments, status=None)
     _check_runs(outcome)
     if mounts == "small_shm":
         assert int(outcome.stdout.split()[-1]) > 0

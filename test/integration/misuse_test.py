@@ -53,7 +53,7 @@ def _commit(
 ) -> harness.Outcome:
     """Runs the program under the library."""
     sandbox = harness.Sandbox(root, harness.library(), settings or {})
-    return sandbox.run(tiers.path("misuse"), misuse, *words, status=None, timeout_s=60)
+    return sandbox.run(tiers.path("misuse"), misuse, *words, status=None)
 
 
 def _check_stopped(outcome: harness.Outcome, words: str) -> None:

@@ -78,6 +78,6 @@ def test_locked_memory(barrier: str, root: pathlib.Path) -> None:
     if barrier == "userfault":
         tiers.need_kernel(tiers.FULL)
     sandbox = harness.Sandbox(root, harness.library(), {"MESH_BARRIER": barrier})
-    outcome = sandbox.run(program, status=None, timeout_s=60)
+    outcome = sandbox.run(program, status=None)
     assert (outcome.status, outcome.stderr) == (0, b""), harness.describe(outcome)
     assert int(outcome.stdout.split()[-1]) > 0, harness.describe(outcome)

@@ -67,7 +67,7 @@ def run(
     environment = {"MESH_BARRIER": situation.barrier, **(settings or {})}
     sandbox = harness.Sandbox(root, harness.library(), environment)
     where = path(program) if isinstance(program, str) else program
-    return sandbox.run(where, *arguments, *situation.words, status=None, timeout_s=60)
+    return sandbox.run(where, *arguments, *situation.words, status=None)
 
 
 def check_meshed(outcome: harness.Outcome, situation: Situation) -> None:
@@ -81,5 +81,5 @@ def check_meshed(outcome: harness.Outcome, situation: Situation) -> None:
 def check_plainly(root: pathlib.Path, program: str | pathlib.Path, *arguments: str) -> None:
     """The program has nothing to complain of without the library."""
     where = path(program) if isinstance(program, str) else program
-    outcome = harness.Sandbox(root, None, {}).run(where, *arguments, timeout_s=60)
+    outcome = harness.Sandbox(root, None, {}).run(where, *arguments)
     assert (outcome.stdout, outcome.stderr) == (b"plain\n0\n", b"")
