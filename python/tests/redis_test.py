@@ -103,7 +103,8 @@ def test_the_experiment_runs_small(allocator: allocators.Allocator) -> None:
     assert result.save is not None
     assert result.save.fork_us > 0
     assert result.save.dump_bytes > result.checked * 240
-    assert result.live_bytes <= 3 << 20
+    # Buffers of clients count as in use, but not against the limit.
+    assert result.live_bytes <= 1.1 * plan.maxmemory_bytes
     assert result.settled.physical_bytes > 2 << 20
     assert [phase.name for phase in result.phases] == [
         "insert 240 B",
