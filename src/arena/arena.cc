@@ -21,9 +21,32 @@ constexpr PageCount kMinSegmentPages = 1024;
 constexpr PageCount kDirtyAllowance = 4096;
 constexpr PageCount kSmallDirtyShare = 2;
 constexpr PageCount kLargeDirtyShare = 4;
-// A shorter run that has to read zeros is written over while its memory is there. Dropping the
-// pages costs a system call and a fault for each page that is used, 5 times the time of writing it.
-constexpr size_t kClearByDropping = 512;
+// Where MayBeThere() looks.
+constexpr size_t kSampledPages = 4;
+
+// Whether there seems to be memory behind most of the run: a dirty run was used, but a table of
+// which little was written has little. Reads alone: what is not there stays so.
+bool MayBeThere(uintptr_t address, size_t pages) {
+  size_t found = 0;
+  for (size_t i = 0; i < kSampledPages; i++) {
+    const size_t page = pages * (2 * i + 1) / (2 * kSampledPages);
+    const auto* words = reinterpret_cast<const uint64_t*>(address + (page << kPageShift));
+    uint64_t any = 0;
+    for (size_t w = 0; w < 64 / sizeof(uint64_t); w++) any |= words[w];
+    found += any != 0;
+  }
+  return found >= kSampledPages / 2;
+}
+
+// Writing zeros over memory that is there costs a fifth of dropping the pages, which is a system
+// call and a fault for each page that is used. Where nothing is, it would cost both, and the
+// memory.
+void ClearRun(uintptr_t address, size_t pages) {
+  const size_t bytes = pages << kPageShift;
+  if (MayBeThere(address, pages) || !os::ReleasePages(address, bytes).ok()) {
+    memset(reinterpret_cast<void*>(address), 0, bytes);
+  }
+}
 
 }  // namespace
 
@@ -120,20 +143,19 @@ bool Arena::GrowLocked(bool small, PageCount pages) {
   return CommitLocked(*segment, step < segment->pages ? step : segment->pages);
 }
 
-SpanId Arena::TakeLocked(bool small, PageCount pages, PageCount alignment_pages, bool prefer_clean,
-                         bool* clean) {
+SpanId Arena::TakeLocked(bool small, PageCount pages, PageCount alignment_pages, bool* clean) {
   PageHeap& runs = HeapOf(small);
-  SpanId id = runs.Take(pages, alignment_pages, prefer_clean, clean);
+  SpanId id = runs.Take(pages, alignment_pages, clean);
   if (id != kNoSpan) return id;
   if (!GrowLocked(small, pages + alignment_pages - 1)) return kNoSpan;
-  return runs.Take(pages, alignment_pages, prefer_clean, clean);
+  return runs.Take(pages, alignment_pages, clean);
 }
 
 SpanId Arena::AllocateSpan(SizeClass size_class, uint32_t units) {
   PageCount pages = kSizeClasses[size_class].unit_pages * units;
   bool clean = false;
   MutexLock lock(lock_);
-  SpanId id = TakeLocked(true, pages, 1, false, &clean);
+  SpanId id = TakeLocked(true, pages, 1, &clean);
   if (id != kNoSpan) PageMap::SetSpan(id, pages, size_class);
   return id;
 }
@@ -142,7 +164,7 @@ SpanId Arena::ReserveRun(PageCount least, PageCount* pages, bool* dirty) {
   bool clean = false;
   MutexLock lock(lock_);
   SpanId id = small_runs_.TakeDirty(least, pages);
-  if (id == kNoSpan) id = TakeLocked(true, *pages, 1, true, &clean);
+  if (id == kNoSpan) id = TakeLocked(true, *pages, 1, &clean);
   *dirty = !clean;
   if (id != kNoSpan) PageMap::SetSpan(id, *pages, kReservedClass);
   return id;
@@ -164,19 +186,12 @@ SpanId Arena::AllocateLarge(size_t pages, size_t alignment, bool zeroed) {
     bool huge = pages > kMaxRunPages || alignment_pages > kMaxRunPages - pages;
     PageCount run = static_cast<PageCount>(huge ? 1 : pages);
     id = huge ? AllocateHugeLocked(pages, alignment)
-              : TakeLocked(false, run, static_cast<PageCount>(alignment_pages),
-                           zeroed && pages >= kClearByDropping, &clean);
+              : TakeLocked(false, run, static_cast<PageCount>(alignment_pages), &clean);
     if (id == kNoSpan) return kNoSpan;
     *PageMap::Record<LargeObject>(id) = {pages, false};
     PageMap::SetLarge(id, run);
   }
-  if (zeroed && !clean) {
-    uintptr_t address = PageMap::AddressOf(id);
-    size_t bytes = pages << kPageShift;
-    if (pages < kClearByDropping || !os::ReleasePages(address, bytes).ok()) {
-      memset(reinterpret_cast<void*>(address), 0, bytes);
-    }
-  }
+  if (zeroed && !clean) ClearRun(PageMap::AddressOf(id), pages);
   return id;
 }
 

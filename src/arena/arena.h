@@ -61,8 +61,8 @@ class Arena {
   void FreeSpan(SpanId id, PageCount pages, bool dirty);
 
   // A large object of `pages` pages at `alignment` bytes (a power of two >= kPageSize), record and
-  // entry set. `zeroed`: the memory must read zeros; it is cleared by writing if short, by
-  // dropping pages if long.
+  // entry set. `zeroed`: the memory must read zeros; it is cleared by writing, or by
+  // dropping pages where little was used.
   SpanId AllocateLarge(size_t pages, size_t alignment, bool zeroed);
   void FreeLarge(SpanId id);
   // Makes the object longer or shorter in place. Returns false when it cannot; nothing has changed.
@@ -121,8 +121,8 @@ class Arena {
   static constexpr uint32_t kSegmentLimit = 4096;
 
   PageHeap& HeapOf(bool small) { return small ? small_runs_ : large_runs_; }
-  SpanId TakeLocked(bool small, PageCount pages, PageCount alignment_pages, bool prefer_clean,
-                    bool* clean) REQUIRES(lock_);
+  SpanId TakeLocked(bool small, PageCount pages, PageCount alignment_pages, bool* clean)
+      REQUIRES(lock_);
   bool GrowLocked(bool small, PageCount pages) REQUIRES(lock_);
   bool CommitLocked(Segment& segment, PageCount pages) REQUIRES(lock_);
   Segment* AddSegmentLocked(bool small, PageCount pages) REQUIRES(lock_);

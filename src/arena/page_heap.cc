@@ -81,10 +81,10 @@ SpanId PageHeap::FindRun(const Bins& bins, PageCount pages) const {
   return bin < kBins ? bins.heads[bin] : kNoSpan;
 }
 
-SpanId PageHeap::Take(PageCount pages, PageCount alignment_pages, bool prefer_clean, bool* clean) {
+SpanId PageHeap::Take(PageCount pages, PageCount alignment_pages, bool* clean) {
   PageCount wanted = pages + alignment_pages - 1;
-  SpanId id = FindRun(BinsOf(!prefer_clean), wanted);
-  if (id == kNoSpan) id = FindRun(BinsOf(prefer_clean), wanted);
+  SpanId id = FindRun(dirty_, wanted);
+  if (id == kNoSpan) id = FindRun(clean_, wanted);
   if (id == kNoSpan) return kNoSpan;
   FreeRun run = *PageMap::Record<FreeRun>(id);
   Remove(id);

@@ -31,9 +31,9 @@ class PageHeap {
  public:
   constexpr PageHeap() = default;
 
-  // Takes `pages` pages at a multiple of `alignment_pages` (a power of two), dirty ones first
-  // unless `prefer_clean`. Sets *clean when they read zeros. kNoSpan when no run is long enough.
-  SpanId Take(PageCount pages, PageCount alignment_pages, bool prefer_clean, bool* clean);
+  // Takes `pages` pages at a multiple of `alignment_pages` (a power of two), dirty ones first.
+  // Sets *clean when they read zeros. kNoSpan when no run is long enough.
+  SpanId Take(PageCount pages, PageCount alignment_pages, bool* clean);
 
   // Takes `*pages` pages, or the longest dirty run that has `least`: *pages becomes its length.
   // kNoSpan when there is neither.

@@ -13,43 +13,45 @@
 #include "src/runtime/hooks.h"
 
 using mesh::CallReal;
-using mesh::DescriptorsClosing;
+using mesh::ClosingScope;
 using mesh::RealId;
 
 namespace {
 
-void WillClose(int descriptor) {
-  if (descriptor < 0) return;
-  unsigned int number = static_cast<unsigned int>(descriptor);
-  DescriptorsClosing(number, number);
-}
+// What dup2 closes.
+class Target : ClosingScope {
+ public:
+  Target(int from, int to)
+      : ClosingScope(from == to || to < 0 ? 1u : static_cast<unsigned int>(to),
+                     from == to || to < 0 ? 0u : static_cast<unsigned int>(to)) {}
+};
 
 }  // namespace
 
 MESH_EXPORT int close(int descriptor) {
-  WillClose(descriptor);
+  Target target(-1, descriptor);
   return CallReal<decltype(close)>(RealId::close, descriptor);
 }
 
 MESH_EXPORT int close_range(unsigned int first, unsigned int last, int flags) noexcept {
-  bool closes = (flags & CLOSE_RANGE_CLOEXEC) == 0;
-  if (closes && first <= last) DescriptorsClosing(first, last);
+  const bool closes = (flags & CLOSE_RANGE_CLOEXEC) == 0;
+  ClosingScope range(closes ? first : 1, closes ? last : 0);
   return CallReal<decltype(close_range)>(RealId::close_range, first, last, flags);
 }
 
 MESH_EXPORT void closefrom(int first) noexcept {
-  DescriptorsClosing(first > 0 ? static_cast<unsigned int>(first) : 0, UINT_MAX);
+  ClosingScope range(first > 0 ? static_cast<unsigned int>(first) : 0, UINT_MAX);
   using CloseFrom = void(int);
   auto* real = reinterpret_cast<CloseFrom*>(mesh::FindReal(RealId::closefrom));
   if (real != nullptr) real(first);
 }
 
 MESH_EXPORT int dup2(int from, int to) noexcept {
-  if (from != to) WillClose(to);
+  Target target(from, to);
   return CallReal<decltype(dup2)>(RealId::dup2, from, to);
 }
 
 MESH_EXPORT int dup3(int from, int to, int flags) noexcept {
-  if (from != to) WillClose(to);
+  Target target(from, to);
   return CallReal<decltype(dup3)>(RealId::dup3, from, to, flags);
 }

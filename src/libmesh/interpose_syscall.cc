@@ -70,17 +70,27 @@ long Fork(long number, const Arguments& args) {
   return child;
 }
 
-void WillClose(long number, const Arguments& args) {
-  unsigned int first = static_cast<unsigned int>(args.a);
-  unsigned int second = static_cast<unsigned int>(args.b);
-  if (number == SYS_close) {
-    DescriptorsClosing(first, first);
-  } else if (number == SYS_close_range) {
-    bool closes = (static_cast<unsigned int>(args.c) & CLOSE_RANGE_CLOEXEC) == 0;
-    if (closes && first <= second) DescriptorsClosing(first, second);
-  } else if (first != second) {  // dup2, dup3
-    DescriptorsClosing(second, second);
+// What the call closes; `first` above `last` for nothing.
+struct Closed {
+  unsigned int first = 1;
+  unsigned int last = 0;
+};
+
+Closed ClosedBy(long number, const Arguments& args) {
+  const unsigned int first = static_cast<unsigned int>(args.a);
+  const unsigned int second = static_cast<unsigned int>(args.b);
+  if (number == SYS_close) return {first, first};
+  if (number == SYS_close_range) {
+    const bool closes = (static_cast<unsigned int>(args.c) & CLOSE_RANGE_CLOEXEC) == 0;
+    return closes ? Closed{first, second} : Closed{};
   }
+  return first != second ? Closed{second, second} : Closed{};  // dup2, dup3
+}
+
+long Close(long number, const Arguments& args) {
+  const Closed closed = ClosedBy(number, args);
+  ClosingScope scope(closed.first, closed.last);
+  return EnterKernel(number, args);
 }
 
 }  // namespace
@@ -134,8 +144,7 @@ long MeshInterposedSyscall(long number, ...) {
     case SYS_dup2:
 #endif
     case SYS_dup3:
-      mesh::WillClose(number, args);
-      break;
+      return mesh::Close(number, args);
     case SYS_prctl:
     case SYS_seccomp:
       mesh::NoteFilter(number, args.a, args.b, args.c);

@@ -39,10 +39,10 @@ bool WriteBarrier::HasUserfault(os::UserfaultMode mode) {
   }
   const os::Status opened = uffd_.Open(mode);
   if (!opened.ok()) {
-    // A lack of descriptors or memory may pass, and so may a program that closes all descriptors,
-    // this new one among them.
+    // A lack of descriptors or memory may pass, and so may a program that closes some.
     const int error = opened.error;
-    refused = error != EMFILE && error != ENFILE && error != ENOMEM && error != EBADF;
+    refused =
+        error != EMFILE && error != ENFILE && error != ENOMEM && error != EBADF && error != EBUSY;
     return false;
   }
   uffd_mode_ = mode;

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 
 #include "src/base/check.h"
+#include "src/os/descriptor_gate.h"
 #include "src/os/gated_call.h"
 #include "src/os/probe.h"
 #include "src/os/signals.h"
@@ -63,6 +64,10 @@ bool IsStillOurs(int descriptor, FileIdentity identity) {
   return found.ok() && found.value == identity;
 }
 
+namespace {
+
+// Moves a descriptor out of the program's way: to the high end of what is allowed by default.
+// Returns: the new number, or `descriptor` when it stays.
 int MoveDescriptorUp(int descriptor) {
   // A table of 1024 descriptors is what every process may have by default; higher numbers would
   // make the kernel grow it. Sixteen places are left for other libraries that do the same.
@@ -75,6 +80,24 @@ int MoveDescriptorUp(int descriptor) {
   if (!moved.ok()) return descriptor;
   static_cast<void>(CloseDescriptor(descriptor).ok());
   return static_cast<int>(moved.value);
+}
+
+}  // namespace
+
+Result<OpenedFile> OpenOutOfTheWay(Result<int> (*open)(void*), void* argument) {
+  OpeningScope scope;
+  if (Status begun = scope.Begin(); !begun.ok()) return {{}, begun.error};
+  Result<OpenedFile> result;
+  Result<int> opened = open(argument);
+  result.error = opened.error;
+  if (opened.ok()) {
+    result.value.descriptor = MoveDescriptorUp(opened.value);
+    Result<FileIdentity> identity = IdentityOf(result.value.descriptor);
+    result.value.identity = identity.value;
+    result.error = identity.error;
+    if (!identity.ok()) static_cast<void>(CloseDescriptor(result.value.descriptor).ok());
+  }
+  return result;
 }
 
 // A test's refusal comes after the call, as the kernel's own: close(2) fails when the descriptor is
@@ -92,16 +115,10 @@ Status MemoryFile::Create() {
     if (!tried.ok()) return {tried.error};
     if (tried.value != 0) return {tried.value};
   }
-  Result<int> made = MakeMemoryFile();
+  Result<OpenedFile> made = OpenOutOfTheWay([](void*) { return MakeMemoryFile(); }, nullptr);
   if (!made.ok()) return {made.error};
-  const int descriptor = MoveDescriptorUp(made.value);
-  Result<FileIdentity> identity = IdentityOf(descriptor);
-  if (!identity.ok()) {
-    static_cast<void>(CloseDescriptor(descriptor).ok());
-    return {identity.error};
-  }
-  descriptor_ = descriptor;
-  identity_ = identity.value;
+  descriptor_ = made.value.descriptor;
+  identity_ = made.value.identity;
   return {0};
 }
 
@@ -140,6 +157,7 @@ FileReader::~FileReader() {
 
 Status FileReader::Open(const char* path) {
   MESH_DCHECK(descriptor_ < 0);
+  if (Status begun = scope_.Begin(); !begun.ok()) return begun;
   Result<long> opened = GatedCall(Call::kOpen, SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
   if (opened.ok()) descriptor_ = static_cast<int>(opened.value);
   return {opened.error};

@@ -10,6 +10,7 @@
 #include <span>
 #include <string_view>
 
+#include "src/os/descriptor_gate.h"
 #include "src/os/result.h"
 
 namespace mesh::os {
@@ -27,9 +28,15 @@ Result<FileIdentity> IdentityOf(int descriptor);
 // True only if `descriptor` is open and is the file `identity`.
 bool IsStillOurs(int descriptor, FileIdentity identity);
 
-// Moves a descriptor of ours out of the way of programs that count on the lowest free number, with
-// FD_CLOEXEC set. Returns the new number, or `descriptor` itself when there is no room above.
-int MoveDescriptorUp(int descriptor);
+struct OpenedFile {
+  int descriptor = -1;
+  FileIdentity identity;
+};
+
+// Opens a file by open(argument), which returns a descriptor, and moves it out of the way of
+// programs that count on the lowest free number, with FD_CLOEXEC set; there may be no room above.
+// Errors: open's own; EBUSY: the program is closing a descriptor (descriptor_gate.h).
+Result<OpenedFile> OpenOutOfTheWay(Result<int> (*open)(void*), void* argument);
 
 // Closes `descriptor`. It is gone even when an error comes back.
 Status CloseDescriptor(int descriptor);
@@ -85,6 +92,7 @@ class FileReader {
   Result<size_t> ReadEntries(std::span<char> buffer);
 
  private:
+  OpeningScope scope_;
   int descriptor_ = -1;
 };
 

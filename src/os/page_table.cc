@@ -25,6 +25,7 @@ PageTable::~PageTable() {
 }
 
 Status PageTable::Open() {
+  if (Status begun = scope_.Begin(); !begun.ok()) return begun;
   Result<long> opened =
       GatedCall(Call::kOpen, SYS_openat, AT_FDCWD, "/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
   if (!opened.ok()) return {opened.error};

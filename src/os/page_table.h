@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "src/os/descriptor_gate.h"
 #include "src/os/result.h"
 
 namespace mesh::os {
@@ -28,6 +29,7 @@ class PageTable {
   static constexpr size_t kMaxLength = size_t{64} << 12;
 
  private:
+  OpeningScope scope_;
   int descriptor_ = -1;
 };
 

@@ -13,6 +13,7 @@
 #include "src/base/random.h"
 #include "src/base/units.h"
 #include "src/base/writer.h"
+#include "src/os/descriptor_gate.h"
 #include "src/os/file.h"
 #include "src/os/gated_call.h"
 #include "src/os/memory.h"
@@ -220,6 +221,8 @@ Status DumpPrivateFiles() {
   if (!size.ok()) return {size.error};
   Result<uint64_t> filter = FindHexNumber({buffer, size.value}, "");
   if (!filter.ok() || (filter.value & kPrivateFiles) != 0) return {filter.error};
+  OpeningScope scope;
+  if (Status begun = scope.Begin(); !begun.ok()) return begun;
   Result<long> file = GatedCall(Call::kOpen, SYS_openat, AT_FDCWD, kFilter, O_WRONLY | O_CLOEXEC);
   if (!file.ok()) return {file.error};
   LineWriter text;

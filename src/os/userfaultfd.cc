@@ -89,17 +89,12 @@ Status Userfaultfd::Open(UserfaultMode mode) {
     if (!tried.ok()) return {tried.error};
     if (tried.value != 0) return {tried.value};
   }
-  Result<int> opened = OpenWithFeatures(mode);
+  Result<OpenedFile> opened = OpenOutOfTheWay(
+      [](void* wanted) { return OpenWithFeatures(*static_cast<UserfaultMode*>(wanted)); }, &mode);
   if (!opened.ok()) return {opened.error};
-  const int descriptor = MoveDescriptorUp(opened.value);
-  Result<FileIdentity> identity = IdentityOf(descriptor);
-  if (!identity.ok()) {
-    static_cast<void>(CloseDescriptor(descriptor).ok());
-    return {identity.error};
-  }
-  identity_ = identity.value;
+  identity_ = opened.value.identity;
   process_ = ProcessId();
-  SetDescriptor(descriptor);
+  SetDescriptor(opened.value.descriptor);
   return {0};
 }
 

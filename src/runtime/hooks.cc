@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include "src/os/descriptor_gate.h"
 #include "src/os/sandbox.h"
 #include "src/runtime/runtime.h"
 #include "src/runtime/thread_state.h"
@@ -58,13 +59,18 @@ void FilterComing(const void* program) {
   if (program == nullptr || !os::SurvivesFilter(program)) compactor.Stop();
 }
 
-void DescriptorsClosing(unsigned int first, unsigned int last) {
+bool DescriptorsClosing(unsigned int first, unsigned int last) {
   Runtime* runtime = Runtime::IfUp();
-  if (runtime == nullptr || thread_state.is_busy) return;
-  // A vfork child shares our memory, but closes its own copy of our descriptors.
-  if (!runtime->is_own_process()) return;
+  // Busy: a signal handler's call while the thread was inside the heap. [DG1]
+  if (runtime == nullptr || thread_state.is_busy) return false;
+  // A vfork child shares our memory, but closes its own copy of our descriptors. [DG2]
+  if (!runtime->is_own_process()) return false;
+  os::DescriptorGate::Enter();
   BusyScope busy;
   runtime->global().GiveUpDescriptors(first, last);
+  return true;
 }
+
+void DescriptorsClosed() { os::DescriptorGate::Leave(); }
 
 }  // namespace mesh

@@ -40,7 +40,24 @@ void AddressSpaceShared();
 // sees what it would see without us.
 // The caller may be the child of a vfork, which shares the memory but not the descriptors: nothing
 // may change then.
-void DescriptorsClosing(unsigned int first, unsigned int last);
+// True: DescriptorsClosed() has to follow when the call is back.
+bool DescriptorsClosing(unsigned int first, unsigned int last);
+void DescriptorsClosed();
+
+// Around such a call. `first` above `last`: it closes nothing.
+class ClosingScope {
+ public:
+  ClosingScope(unsigned int first, unsigned int last)
+      : must_end_(first <= last && DescriptorsClosing(first, last)) {}
+  ~ClosingScope() {
+    if (must_end_) DescriptorsClosed();
+  }
+  ClosingScope(const ClosingScope&) = delete;
+  ClosingScope& operator=(const ClosingScope&) = delete;
+
+ private:
+  const bool must_end_;
+};
 
 // The program is about to put itself under a seccomp filter (a struct sock_fprog; null: strict
 // mode). One that kills for what meshing needs ends meshing.

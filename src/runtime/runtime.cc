@@ -5,6 +5,7 @@
 
 #include "src/base/check.h"
 #include "src/config/environment.h"
+#include "src/os/descriptor_gate.h"
 #include "src/os/limits.h"
 #include "src/os/process.h"
 #include "src/os/program.h"
@@ -155,7 +156,10 @@ void Runtime::ThreadExit(void* heap) {
 
 bool Runtime::is_own_process() const { return os::ProcessId() == process_; }
 
-void Runtime::NoteProcess() { process_ = os::ProcessId(); }
+void Runtime::NoteProcess() {
+  process_ = os::ProcessId();
+  os::DescriptorGate::StartIn(process_);
+}
 
 uint64_t Runtime::NewSeed() {
   // order: relaxed; only that each caller gets another value.

@@ -184,7 +184,8 @@ constexpr SlotIndex SlotAt(const SizeClassInfo& info, size_t offset) {
   }
   uint32_t unit = info.DividedByUnitPages(static_cast<uint32_t>(offset >> kPageShift));
   size_t within = offset - ((size_t{unit} * info.unit_pages) << kPageShift);
-  return static_cast<SlotIndex>(unit * info.slots + ((within * info.size_reciprocal) >> 40));
+  return static_cast<SlotIndex>(uint64_t{unit} * info.slots +
+                                ((within * info.size_reciprocal) >> 40));
 }
 
 // Where a slot starts, from its span's base [bytes].

@@ -46,9 +46,11 @@ void AfterForkChild() { Note("child"); }
 void AddressSpaceShared() { Note("shared"); }
 void FilterComing(const void* program) { Note(program == nullptr ? "strict" : "filter"); }
 
-void DescriptorsClosing(unsigned int first, unsigned int last) {
+bool DescriptorsClosing(unsigned int first, unsigned int last) {
   Note("close:" + std::to_string(first) + "-" + std::to_string(last));
+  return true;
 }
+void DescriptorsClosed() { Note("closed"); }
 
 bool is_publishing = false;
 

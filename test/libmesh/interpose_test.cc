@@ -139,34 +139,34 @@ TEST_F(InterposeTest, ClosingIsAnnounced) {
   std::string a_text = std::to_string(a);
   std::string b_text = std::to_string(b);
   EXPECT_EQ(dup2(a, b), b);
-  EXPECT_EQ(Seen(), "close:" + b_text + "-" + b_text);
+  EXPECT_EQ(Seen(), "close:" + b_text + "-" + b_text + " closed");
   EXPECT_EQ(dup2(a, a), a);
   EXPECT_EQ(Seen(), "") << "nothing is closed";
   EXPECT_EQ(dup3(a, b, O_CLOEXEC), b);
-  EXPECT_EQ(Seen(), "close:" + b_text + "-" + b_text);
+  EXPECT_EQ(Seen(), "close:" + b_text + "-" + b_text + " closed");
   EXPECT_EQ(close(a), 0);
-  EXPECT_EQ(Seen(), "close:" + a_text + "-" + a_text);
+  EXPECT_EQ(Seen(), "close:" + a_text + "-" + a_text + " closed");
   EXPECT_EQ(close_range(b, b, 0), 0);
-  EXPECT_EQ(Seen(), "close:" + b_text + "-" + b_text);
+  EXPECT_EQ(Seen(), "close:" + b_text + "-" + b_text + " closed");
   EXPECT_EQ(close_range(5000, 6000, 1 << 2), 0);
   EXPECT_EQ(Seen(), "") << "close_range that only marks for exec";
   EXPECT_EQ(fcntl(b, F_GETFD), -1);
   closefrom(5000);
-  EXPECT_EQ(Seen(), "close:5000-" + std::to_string(UINT_MAX));
+  EXPECT_EQ(Seen(), "close:5000-" + std::to_string(UINT_MAX) + " closed");
 }
 
 TEST_F(InterposeTest, ClosingBySyscallIsAnnounced) {
   int a = open("/dev/null", O_RDONLY);
   std::string text = std::to_string(a);
   EXPECT_EQ(syscall(SYS_dup3, 0, a, 0), a);
-  EXPECT_EQ(Seen(), "close:" + text + "-" + text);
+  EXPECT_EQ(Seen(), "close:" + text + "-" + text + " closed");
   EXPECT_EQ(syscall(SYS_close, a), 0);
-  EXPECT_EQ(Seen(), "close:" + text + "-" + text);
+  EXPECT_EQ(Seen(), "close:" + text + "-" + text + " closed");
   EXPECT_EQ(syscall(SYS_close, a), -1);
   EXPECT_EQ(errno, EBADF);
   ClearHooks();
   EXPECT_EQ(syscall(SYS_close_range, 5000, 6000, 0), 0);
-  EXPECT_EQ(Seen(), "close:5000-6000");
+  EXPECT_EQ(Seen(), "close:5000-6000 closed");
 }
 
 // Ends a child so that its exit status says what its hooks saw.

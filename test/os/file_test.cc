@@ -139,7 +139,12 @@ TEST(Descriptors, StayLowWhenTheLimitIsUnknown) {
   FaultInjector injector;
   injector.Refuse(Call::kLimit, EPERM);
   const int copy = dup(0);
-  EXPECT_EQ(MoveDescriptorUp(copy), copy);
+  Result<OpenedFile> opened = OpenOutOfTheWay(
+      [](void* number) {
+        return Result<int>{*static_cast<int*>(number), 0};
+      },
+      const_cast<int*>(&copy));
+  EXPECT_EQ(opened.value.descriptor, copy);
   EXPECT_TRUE(CloseDescriptor(copy).ok());
   EXPECT_EQ(CloseDescriptor(copy).error, EBADF);
   EXPECT_FALSE(IsStillOurs(-1, {}));
