@@ -12,8 +12,11 @@ SOVERSION := $(firstword $(subst ., ,$(VERSION)))
 BAZEL_FLAGS ?=
 DEMO_FLAGS  ?=
 BENCH_FLAGS ?=
-# Time for each fuzz target.
+# Time for each fuzz target; the build (fuzz, or fuzz_fast: .bazelrc); further flags of libFuzzer,
+# such as FUZZ_FLAGS="-max_len=256 -entropic=0" for many short inputs.
 FUZZ_SECONDS ?= 60
+FUZZ_CONFIG  ?= fuzz
+FUZZ_FLAGS   ?=
 
 # `sudo make install` builds as the owner of the tree: root would build everything again,
 # and would leave files behind that the owner cannot remove.
@@ -75,9 +78,10 @@ ubsan: setup ## Runs the tests with UndefinedBehaviorSanitizer and the debug che
 asan tsan ubsan:
 	$(BAZEL) test --config=$@ $(BAZEL_FLAGS) //...
 
-fuzz: setup ## Runs every fuzz target of //test/fuzz for FUZZ_SECONDS (60) with libFuzzer.
+fuzz: setup ## Runs the fuzz targets for FUZZ_SECONDS (60) each; FUZZ_CONFIG=fuzz_fast: more inputs.
 	@tools/setup clang
-	BAZEL_FLAGS="$(BAZEL_FLAGS)" $(AS_OWNER) tools/fuzz/run $(FUZZ_SECONDS)
+	$(AS_OWNER) env BAZEL_FLAGS="$(BAZEL_FLAGS)" FUZZ_FLAGS="$(FUZZ_FLAGS)" \
+	    tools/fuzz/run $(FUZZ_SECONDS) $(FUZZ_CONFIG)
 
 lint: setup ## Checks format, C++ (clang-tidy), Python (ruff, mypy), layers and house rules.
 	@tools/setup lint

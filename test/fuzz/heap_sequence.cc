@@ -20,8 +20,15 @@ namespace mesh {
 namespace {
 
 constexpr size_t kMaxObjects = 2000;
-// Forks of one input: each costs as much as some thousand other operations.
+// Forks of one input, in one of so many inputs: each costs as much as some thousand other
+// operations.
 constexpr int kMaxForks = 2;
+constexpr uint32_t kInputsToAFork = 8;
+// Large objects cost a page fault a page: few inputs have any.
+constexpr uint32_t kInputsToALarge = 16;
+constexpr size_t kUsualLargest = 64 << 10;
+// A heap whose pages have gone back costs the next input its faults anew: that is done at times.
+constexpr uint64_t kInputsToAScavenge = 16;
 
 constexpr BarrierTier kTiers[] = {BarrierTier::kAuto, BarrierTier::kUserfault,
                                   BarrierTier::kUserfaultUserOnly, BarrierTier::kSegv};
@@ -42,6 +49,8 @@ class Player {
     runtime_.global().backing().set_private_views(input_.Below(2) != 0);
     SetTier(input_.Byte());
     if (refusals) model_.AllowRefusals();
+    may_fork_ = input_.Below(kInputsToAFork) == 0;
+    if (input_.Below(kInputsToALarge) != 0) model_.set_largest(kUsualLargest);
   }
 
   void Play() {
@@ -52,7 +61,9 @@ class Player {
     model_.CheckAll();
     CheckInvariants();
     model_.FreeAll();
-    runtime_.Compact();
+    if (sequences % kInputsToAScavenge == 0) runtime_.Compact();
+    ThreadLocalHeap* own = runtime_.AttachThread();
+    if (own != nullptr) own->Flush(false);
     CheckEmpty();
     operations += model_.steps();
     sequences++;
@@ -90,7 +101,7 @@ class Player {
 
   // The child has all objects, and a heap of its own to work with.
   void Fork() {
-    if (++forks_ > kMaxForks) return;
+    if (!may_fork_ || ++forks_ > kMaxForks) return;
     int64_t refused = injector_.refused();
     pid_t child = fork();
     if (child == 0) {
@@ -131,6 +142,7 @@ class Player {
   ShadowModel::Draw draw_ = [this](uint32_t bound) { return input_.Below(bound); };
   os::FaultInjector injector_;
   bool refusals_;
+  bool may_fork_ = false;
   int forks_ = 0;
 };
 

@@ -53,7 +53,10 @@ void ShadowModel::Write(Object& object) {
 void ShadowModel::Check(const Object& object) const {
   ForEachWord(object.size, [&](size_t offset, size_t width) {
     uint64_t word = PatternWord(object.address, object.stamp, offset);
-    if (memcmp(object.address + offset, &word, width) != 0) Fail("contents", object, offset);
+    // A comparison of constant length is one instruction; a fuzzer spends its time here.
+    bool same = width == sizeof(word) ? memcmp(object.address + offset, &word, sizeof(word)) == 0
+                                      : memcmp(object.address + offset, &word, width) == 0;
+    if (!same) Fail("contents", object, offset);
   });
 }
 
