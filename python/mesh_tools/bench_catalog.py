@@ -4,7 +4,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable, Sequence
 
-from python.mesh_tools import (
+from . import (
     allocators,
     bench_programs,
     bench_redis,

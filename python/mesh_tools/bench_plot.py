@@ -11,7 +11,7 @@ matplotlib.use("Agg")  # No display is needed, nor looked for.
 
 from matplotlib import pyplot
 
-from python.mesh_tools import bench_results, plot, report
+from . import bench_results, plot, report
 
 _PANELS = ("cpu", "wall", "peak")
 _CAPTION_COLUMNS = 150

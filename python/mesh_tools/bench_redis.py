@@ -7,7 +7,7 @@ import time
 
 import psutil
 
-from python.mesh_tools import allocators, bench_results, bench_runner, memory, redis_server
+from . import allocators, bench_results, bench_runner, memory, redis_server
 
 _REQUESTS = 150_000
 _KEYS = 50_000

@@ -7,7 +7,7 @@ import rich.console
 import rich.markup
 import rich.table
 
-from python.mesh_tools import bench_catalog, bench_results, report, results
+from . import bench_catalog, bench_results, report, results
 
 _MISSING = "-"
 # The tables with a line per benchmark; the summary has every metric.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from python.mesh_tools import allocators, results
+from . import allocators, results
 
 # Draws of the bootstrap, and the part of them that the interval holds.
 _DRAWS = 1000

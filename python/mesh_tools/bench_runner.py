@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from python.mesh_tools import (
+from . import (
     allocators,
     bench_programs,
     bench_results,

@@ -8,7 +8,7 @@ import rich.console
 import rich.progress
 from absl import app, flags
 
-from python.mesh_tools import allocators, provenance
+from . import allocators, provenance
 
 EXIT_WRONG = 1
 EXIT_USAGE = 2

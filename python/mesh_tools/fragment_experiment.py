@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
-from python.mesh_tools import allocators, memory, results
+from . import allocators, memory, results
 
 _SETTLED_WINDOW_MS = 1000.0
 # By what the program reported last; "compacted", which not every allocator reports, is no phase.

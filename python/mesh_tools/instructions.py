@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 
-from python.mesh_tools import allocators
+from . import allocators
 
 # Its cost, that of the loops themselves, is taken off the others.
 LOOP = "Loop"

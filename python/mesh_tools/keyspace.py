@@ -9,7 +9,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 
-from python.mesh_tools import resp
+from . import resp
 
 # Commands per pipelined batch: about 300 kB, enough that the server never waits for the client.
 BATCH_COMMANDS = 1000

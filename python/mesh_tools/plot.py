@@ -12,7 +12,7 @@ matplotlib.use("Agg")  # No display is needed, nor looked for.
 
 from matplotlib import pyplot
 
-from python.mesh_tools import allocators, report, results
+from . import allocators, report, results
 
 _MESH_COLOUR = "#c1272d"
 # Okabe and Ito's palette: told apart by colour-blind readers too.

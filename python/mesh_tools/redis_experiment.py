@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from python.mesh_tools import allocators, keyspace, memory, redis_server, resp, results
+from . import allocators, keyspace, memory, redis_server, resp, results
 
 _SAVE_TIMEOUT_S = 120.0
 _POLL_S = 0.05

@@ -8,7 +8,7 @@ import tempfile
 import time
 from types import TracebackType
 
-from python.mesh_tools import allocators, resp
+from . import allocators, resp
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 60.0

@@ -7,7 +7,7 @@ import rich.console
 import rich.markup
 import rich.table
 
-from python.mesh_tools import results
+from . import results
 
 _MISSING = "-"
 

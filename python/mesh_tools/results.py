@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from python.mesh_tools import allocators, memory
+from . import allocators, memory
 
 MB = 1 << 20
 

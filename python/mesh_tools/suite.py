@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import rich.progress
 
-from python.mesh_tools import allocators, bench_catalog, bench_results, bench_runner
+from . import allocators, bench_catalog, bench_results, bench_runner
 
 
 @dataclasses.dataclass(frozen=True)

@@ -118,6 +118,7 @@ class Arena {
   Mutex& lock() { return lock_; }
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   static constexpr uint32_t kSegmentLimit = 4096;
 
   PageHeap& HeapOf(bool small) { return small ? small_runs_ : large_runs_; }

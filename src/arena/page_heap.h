@@ -58,6 +58,7 @@ class PageHeap {
   void CheckInvariants() const;
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   // Runs of 1 to 64 pages have a bin each, longer ones a bin for each doubling.
   static constexpr int kExactBins = 64;
   static constexpr int kBins = kExactBins + 26;

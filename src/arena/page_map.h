@@ -145,6 +145,7 @@ class PageMap {
   static void Remove(Segment* segment);
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   static std::array<std::atomic<std::atomic<PageEntry>*>, kWindowCount> entries_of_;
   static std::array<uint16_t, kWindowCount> index_of_;
   static std::array<Segment*, kMaxSegments> segments_;

@@ -59,6 +59,7 @@ class IntrusiveList {
   }
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   T* head_ = nullptr;
   T* tail_ = nullptr;
   size_t size_ = 0;

@@ -69,11 +69,9 @@ void WriteMeshing(const Statistics& s, const TextSink& sink) {
   out.Number("Mappings budget:", s.mappings_budget);
   out.Number("Mesh passes:", s.mesh_passes);
   out.Number("Meshed pages now:", s.meshed_pages_now);
-  out.Number("Failed, overlap:", s.mesh_failed_overlap);
   out.Number("Failed, mappings:", s.mesh_failed_mappings);
   out.Number("Failed, map:", s.mesh_failed_map);
   out.Number("Failed, barrier:", s.mesh_failed_barrier);
-  out.Number("Failed, backing:", s.mesh_failed_backing);
 }
 
 // Buckets that counted nothing are left out.

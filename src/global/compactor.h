@@ -83,6 +83,7 @@ class Compactor {
   Mutex& lock() { return lock_; }
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   // Spans looked at in one go; more of them wait for the next.
   static constexpr uint32_t kMaxCandidates = 1 << 16;
 

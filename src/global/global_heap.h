@@ -71,6 +71,7 @@ class GlobalHeap {
   Compactor& compactor() { return compactor_; }
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   // The owner id of AllocateDirect(): attached for one call only.
   static constexpr uint16_t kDirectOwner = 1;
 

@@ -124,6 +124,7 @@ class SizeClassHeap {
   SizeClass size_class() const { return size_class_; }
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   // By occupancy in eighths, or in quarters and more where slots are no power of two; a span in the
   // last one is full.
   static constexpr uint32_t kBins = 9;

@@ -86,6 +86,7 @@ class ShuffleVector {
   }
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   // Slots that a thread may hold of a class at first.
   static constexpr uint32_t kFirstCapacity = 8;
 

@@ -55,6 +55,7 @@ class ThreadLocalHeap {
   void Reseed(uint64_t seed) { random_.Seed(seed); }
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   friend class IntrusiveList<ThreadLocalHeap>;
 
   ShuffleVector vectors_[kEntryClassCount];

@@ -30,6 +30,7 @@ class ThreadRegistry {
   Mutex& lock() { return lock_; }
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   // Ids below are for callers without a heap of their own; 0 is nobody.
   static constexpr uint32_t kFirstId = 2;
 

@@ -110,6 +110,7 @@ class Backing {
   Mutex& lock() { return lock_; }
 
  private:
+  friend struct WindowLayout;                      // tells other processes where the figures lie
   static constexpr PageCount kChunkPages = 16384;  // 64 MiB of address space
   static constexpr uint32_t kMaxChunks = 4096;     // 256 GiB of meshed memory
   static constexpr PageCount kMaxRun = kMaxMeshablePages;

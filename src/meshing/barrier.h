@@ -136,6 +136,7 @@ class WriteBarrier {
   SegvHandler& segv_handler() { return handler_; }
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   enum class State : uint8_t { kPlain, kExcluded, kProtected, kRemapped };
 
   // Neighbouring ranges in the same state: places [first, end) of order_.

@@ -44,6 +44,7 @@ class MappingBudget {
   }
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   // vm.max_map_count where /proc does not say: the kernel's default.
   static constexpr int64_t kDefaultMaxMapCount = 65530;
 

@@ -171,6 +171,7 @@ class MiniHeap {
   void CheckInvariants();
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   friend class SpanList;
   friend class SizeClassHeap;
 
@@ -205,6 +206,7 @@ class SpanList {
   void Remove(MiniHeap* element);
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   SpanId head_ = kNoSpan;
   uint32_t size_ = 0;
 };

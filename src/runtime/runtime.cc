@@ -189,12 +189,14 @@ void Runtime::Work(uint64_t now_ns, uint64_t length_ns) {
 }
 
 void Runtime::OnSlowPath() {
+  ServeRequest();
   // order: relaxed; a counter.
   if (slow_paths_.fetch_add(1, std::memory_order_relaxed) % kClockInterval != 0) return;
   Work(os::MonotonicNs(), kSlowPathNs);
 }
 
 void Runtime::OnIdle() {
+  ServeRequest();
   uint64_t now = os::MonotonicNs();
   // order: relaxed; a clock, publishes nothing.
   if (now < next_pass_ns_.load(std::memory_order_relaxed)) return;

@@ -50,6 +50,9 @@ class Runtime {
   // has passed. Bounded in time.
   void OnSlowPath();
   void OnIdle();
+  // Does what another process has asked for (src/control/window.h), if anything: one load if not.
+  // Both above do; it may take as long as Compact(). The thread is busy.
+  void ServeRequest();
 
   size_t Compact();
   void Collect(Statistics* out);
@@ -62,6 +65,7 @@ class Runtime {
   void NoteProcess();
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   Runtime();
   static void BringUp();
   static void ThreadExit(void* heap);

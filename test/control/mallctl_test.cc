@@ -217,7 +217,7 @@ TEST_F(MallctlTest, RefusedCommandDoesNotRun) {
 
 TEST_F(MallctlTest, ArenaInWords) {
   constexpr char kWords[] =
-      "18874368 segments, 19 MiB reserved, 20 MiB committed, 21 MiB dirty, 22 MiB of backing";
+      "16777216 segments, 17 MiB reserved, 18 MiB committed, 19 MiB dirty, 20 MiB of backing";
   char text[200];
   size_t size = sizeof(text);
   ASSERT_EQ(Call("arena.text", text, &size, nullptr, 0), 0);
@@ -229,7 +229,7 @@ TEST_F(MallctlTest, ArenaInWords) {
   memset(text, '#', sizeof(text));
   EXPECT_EQ(Call("arena.text", text, &size, nullptr, 0), EINVAL);
   EXPECT_EQ(size, 4u);
-  EXPECT_EQ(std::string(text, 5), "1887#");
+  EXPECT_EQ(std::string(text, 5), "1677#");
 }
 
 }  // namespace
