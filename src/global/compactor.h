@@ -51,6 +51,9 @@ class Compactor {
             MappingBudget& budget)
       : heaps_(heaps), arena_(arena), mesher_(mesher), barrier_(barrier), budget_(budget) {}
 
+  // Mappings are made with fork(2) in mind ([MB2]); before first use.
+  void set_spares_forks(bool spares) { spares_forks_ = spares; }
+
   // Meshes what it finds within the limits; goes on with the class where the last pass stopped.
   // Returns: physical bytes freed. 0 when another pass runs and `wait` is false, or a fork is about
   // to come.
@@ -98,6 +101,7 @@ class Compactor {
   struct Scratch {
     MiniHeap* leaders[kMaxCandidates];
     MiniHeap* sorted[kMaxCandidates];  // by group
+    uint32_t keys[kMaxCandidates];     // ids of the leaders: they rise with the addresses
     Bitmap bits[kMaxCandidates];
     Bitmap group_bits[kMaxCandidates];
     uint32_t order[kMaxCandidates];
@@ -109,6 +113,7 @@ class Compactor {
 
   bool Enter(bool wait) TRY_ACQUIRE(true, lock_);
   bool PrepareLocked() REQUIRES(lock_);
+  void RefreshBudgetLocked() REQUIRES(lock_);
   bool MayMoveLocked(const SizeClassInfo& info) const REQUIRES(lock_);
   void CoverSegmentsLocked() REQUIRES(lock_);
   uint32_t CompactClassLocked(SizeClassHeap& heap, uint32_t units, const PassLimits& limits)
@@ -121,6 +126,8 @@ class Compactor {
 
   Mutex lock_{LockRank::kMesh};
   std::atomic<bool> is_stopped_{false};
+  bool spares_forks_ = false;
+  bool has_long_spans_ GUARDED_BY(lock_) = false;
   std::span<SizeClassHeap> heaps_;
   Arena& arena_;
   Mesher& mesher_;

@@ -52,9 +52,10 @@ GlobalHeap::GlobalHeap()
 void GlobalHeap::ExpectForks(bool expected) {
   for (SizeClassHeap& heap : heaps_) {
     heap.set_spans_per_length(expected ? kSpansPerLengthForking : kSpansPerLength);
-    if (expected) heap.set_max_span_pages(kMaxSpanPagesForking);
+    if (expected) heap.AllowSpanPages(kMaxSpanPagesForking);
   }
   backing_.set_private_views(expected);
+  compactor_.set_spares_forks(expected);
 }
 
 void* GlobalHeap::AllocateLarge(size_t size, size_t alignment, bool zeroed) {

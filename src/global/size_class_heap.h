@@ -62,8 +62,11 @@ class SizeClassHeap {
 
   // Spans of one length that the class has before it makes longer ones; before first use.
   void set_spans_per_length(uint64_t count) { spans_per_length_ = count; }
-  // Pages that a span longer than a unit may have; before first use.
-  void set_max_span_pages(PageCount pages) { max_span_pages_ = pages; }
+  // Pages that a span longer than a unit may have, from now on.
+  void AllowSpanPages(PageCount pages) {
+    MutexLock lock(lock_);
+    max_span_pages_ = pages;
+  }
 
   // Takes `wanted` free slots, to be popped in `order`, for thread heap `owner`; more, up to
   // `room`, where that empties a span: a rest costs as much as a whole the next time.
@@ -183,7 +186,7 @@ class SizeClassHeap {
   Mutex lock_{LockRank::kSizeClass};
   SizeClass size_class_ = kNoClass;
   uint64_t spans_per_length_ = UINT64_MAX;
-  PageCount max_span_pages_ = kMaxMeshablePages;
+  PageCount max_span_pages_ GUARDED_BY(lock_) = kMaxMeshablePages;
   Arena* arena_ = nullptr;
   Backing* backing_ = nullptr;
   SpanReleaser* releaser_ = nullptr;

@@ -1,6 +1,8 @@
 // See group_packer.h.
 #include "src/meshing/group_packer.h"
 
+#include <algorithm>
+
 #include "src/base/check.h"
 
 namespace mesh {
@@ -77,6 +79,30 @@ uint32_t PackGroups(std::span<const Bitmap> spans, std::span<const uint16_t> cou
     packer.Place(span, spans[span], counts[span], tests > 0 ? tests : 1);
   }
   return packer.groups();
+}
+
+uint32_t NumberByAddress(std::span<const uint32_t> keys, uint32_t groups, PackerArrays arrays) {
+  uint32_t listed = 0;
+  for (uint32_t span = 0; span < keys.size(); span++) {
+    if (arrays.members[arrays.group[span]] > 1) {
+      arrays.order[listed++] = span;
+    } else {
+      arrays.group[span] = kUnmeshed;
+    }
+  }
+  std::span<uint32_t> order = arrays.order.first(listed);
+  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return keys[a] < keys[b]; });
+  std::span<uint32_t> number = arrays.group_count.first(groups);
+  std::fill(number.begin(), number.end(), kUnmeshed);
+  uint32_t numbered = 0;
+  for (uint32_t span : order) {
+    uint32_t& now = number[arrays.group[span]];
+    if (now == kUnmeshed) now = numbered++;
+    arrays.group[span] = now;
+  }
+  std::fill_n(arrays.members.begin(), numbered, 0);
+  for (uint32_t span : order) arrays.members[arrays.group[span]]++;
+  return numbered;
 }
 
 }  // namespace mesh

@@ -37,4 +37,12 @@ struct PackLimits {
 uint32_t PackGroups(std::span<const Bitmap> spans, std::span<const uint16_t> counts,
                     const PackLimits& limits, PackerArrays arrays);
 
+// Numbers the groups of two spans and more anew, in the order in which the first of each comes when
+// spans are sorted by `keys`, which rise with their addresses; groups of one span become kUnmeshed.
+// Who hands out backing pages in this order gives neighbouring spans neighbouring pages, as far as
+// they are the first of their groups, and the kernel makes one mapping of them: pairs cost a third
+// fewer mappings. `keys`: one for each span that was packed; order and group_count become scratch.
+// Returns: groups left.
+uint32_t NumberByAddress(std::span<const uint32_t> keys, uint32_t groups, PackerArrays arrays);
+
 }  // namespace mesh

@@ -5,25 +5,49 @@
 
 namespace mesh {
 
-void MappingBudget::Refresh() {
-  bool first = limit() == 0;
+void MappingBudget::SetLimit(int64_t pages, int64_t meshed_pages) {
+  int64_t limit = maximum_;
+  if (pages != kNoForks) {
+    // What is meshed costs a fork nothing any more, and leaves as much time for mappings.
+    int64_t meshing = (pages + meshed_pages) / kPagesPerMapping;
+    if (meshing < kAlways) meshing = kAlways;
+    if (others_ + meshing < limit) limit = others_ + meshing;
+  }
+  // order: relaxed; see limit().
+  limit_.store(limit, std::memory_order_relaxed);
+}
+
+// Counting costs half a microsecond a mapping: only when it can change the answer.
+bool MappingBudget::MustCount() const {
+  if (used() <= limit() / 2) return false;
+  if (used() > counted_ + limit() / 8) return true;
+  // order: relaxed; counters, publish nothing.
+  uint64_t changes = taken_.load(std::memory_order_relaxed) + given() - changes_at_count_;
+  return is_exhausted() && changes > static_cast<uint64_t>(limit() / 32);
+}
+
+void MappingBudget::Refresh(int64_t pages, int64_t meshed_pages) {
+  bool first = maximum_ == 0;
   if (first) {
     os::Result<size_t> maximum = os::MaxMappingCount();
     int64_t allowed = maximum.ok() ? static_cast<int64_t>(maximum.value) : kDefaultMaxMapCount;
-    // order: relaxed; see limit().
-    limit_.store(allowed / 4 * 3, std::memory_order_relaxed);
+    maximum_ = allowed / 4 * 3;
   }
-  // Counting costs half a microsecond a mapping: only when it can change the answer.
-  bool moved = used() > counted_ + limit() / 8 || is_exhausted();
+  SetLimit(pages, meshed_pages);
+  bool must_count = first || MustCount();
   SetExhausted(false);
-  if (!first && !(moved && used() > limit() / 2)) return;
+  if (!must_count) return;
   os::Result<size_t> count = os::MappingCount();
+  if (!count.ok() && !first) return;
   // Without /proc the program is taken to have half of the limit for itself.
   int64_t now = count.ok() ? static_cast<int64_t>(count.value) : limit() / 2;
-  if (!count.ok() && !first) return;
-  // order: relaxed; a bound, publishes nothing.
+  // order: relaxed; bounds and counters, publish nothing.
   used_.store(now, std::memory_order_relaxed);
+  changes_at_count_ = taken_.load(std::memory_order_relaxed) + given();
   counted_ = now;
+  if (!first) return;
+  others_ = now;
+  SetLimit(pages, meshed_pages);
 }
 
 bool MappingBudget::Take(int64_t count) {
@@ -33,6 +57,7 @@ bool MappingBudget::Take(int64_t count) {
     return false;
   }
   used_.fetch_add(count, std::memory_order_relaxed);
+  taken_.fetch_add(static_cast<uint64_t>(count), std::memory_order_relaxed);
   return true;
 }
 

@@ -76,5 +76,44 @@ TEST(MappingBudget, WithoutProcHalfOfTheLimitIsTheProgramsOwn) {
   EXPECT_FALSE(budget.is_exhausted());
 }
 
+// [MB2]: a mapping for eight pages of the heap, and as many as a small heap can need.
+TEST(MappingBudget, WhereForksAreExpectedTheHeapBoundsIt) {
+  MappingBudget budget;
+  budget.Refresh(0, 0);
+  int64_t small = budget.limit() - budget.used();
+  EXPECT_GE(small, 4096);
+  budget.Refresh(int64_t{1} << 17, 0);
+  EXPECT_EQ(budget.limit() - budget.used(), (1 << 17) / 8);
+  // What is meshed costs a fork nothing.
+  budget.Refresh(int64_t{1} << 17, 1 << 16);
+  EXPECT_EQ(budget.limit() - budget.used(), (3 << 16) / 8);
+  EXPECT_FALSE(budget.Take(budget.limit() - budget.used() + 1));
+  // Above all, the system's limit.
+  budget.Refresh(int64_t{1} << 40, 0);
+  int64_t maximum = budget.limit();
+  budget.Refresh();
+  EXPECT_EQ(budget.limit(), maximum);
+}
+
+// A budget that stays used up is not counted again in each pass: that costs milliseconds.
+TEST(MappingBudget, DoesNotCountAgainWhileNothingChanges) {
+  MappingBudget budget;
+  budget.Refresh();
+  ASSERT_TRUE(budget.Take(budget.limit() - budget.used()));
+  budget.Refresh();
+  int64_t left = budget.limit() - budget.used();
+  ASSERT_TRUE(budget.Take(left));
+  ASSERT_FALSE(budget.Take(1));
+  budget.Give(left);
+  budget.Refresh();
+  ASSERT_TRUE(budget.Take(budget.limit() - budget.used()));
+  ASSERT_FALSE(budget.Take(1));
+  budget.Refresh();
+  FaultInjector injector;
+  EXPECT_FALSE(budget.Take(budget.limit()));
+  budget.Refresh();
+  EXPECT_EQ(injector.total(), 0);
+}
+
 }  // namespace
 }  // namespace mesh

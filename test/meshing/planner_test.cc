@@ -124,5 +124,18 @@ TEST(GroupPacker, GoesFarBelowPairs) {
   EXPECT_LT(Pack(spans, 64, 4000 * 64).groups, 4000 * 0.19);
 }
 
+// A group is numbered by the first of its spans in the order of the keys; who is alone is left out.
+TEST(GroupPacker, GroupsAreNumberedByAddress) {
+  const std::vector<uint32_t> keys = {40, 10, 30, 20, 50, 60};
+  std::vector<uint32_t> group = {0, 1, 1, 2, 0, 3};
+  std::vector<uint32_t> members = {2, 2, 1, 1, 0, 0};
+  std::vector<uint32_t> order(6), group_count(6);
+  std::vector<Bitmap> group_bits(6);
+  ASSERT_EQ(NumberByAddress(keys, 4, {order, group, group_bits, group_count, members}), 2u);
+  EXPECT_EQ(group, (std::vector<uint32_t>{1, 0, 0, kUnmeshed, 1, kUnmeshed}));
+  EXPECT_EQ(members[0], 2u);
+  EXPECT_EQ(members[1], 2u);
+}
+
 }  // namespace
 }  // namespace mesh
