@@ -47,7 +47,8 @@ std::string Accepted(const OptionSpec& spec) {
 
 const char* TypeOf(const OptionSpec& spec) {
   if (spec.kind == OptionKind::kBool) return "bool";
-  return spec.kind == OptionKind::kEnum ? "const char*" : "size_t";
+  bool is_text = spec.kind == OptionKind::kEnum || spec.kind == OptionKind::kText;
+  return is_text ? "const char*" : "size_t";
 }
 
 void PutStart() {

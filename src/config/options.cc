@@ -25,6 +25,13 @@ constexpr bool TableIsSound() {
   }
   return true;
 }
+constexpr int CountTexts() {
+  int count = 0;
+  for (const OptionSpec& spec : kOptionSpecs) count += spec.kind == OptionKind::kText;
+  return count;
+}
+static_assert(CountTexts() == 1, "Options has room for one text");
+
 static_assert(TableIsSound(), "options.def: a default or the choices do not fit the bounds");
 
 bool ParseNumber(std::string_view digits, int64_t* value) {
@@ -127,6 +134,9 @@ bool ParseOptionValue(const OptionSpec& spec, std::string_view text, int64_t* va
     case OptionKind::kEnum:
       is_read = ParseChoice(spec, text, &parsed);
       break;
+    case OptionKind::kText:
+      is_read = text.size() <= kMaxOptionText;
+      break;
   }
   if (!is_read || parsed < spec.min || parsed > spec.max) return false;
   *value = parsed;
@@ -151,12 +161,17 @@ void DescribeAccepted(const OptionSpec& spec, LineWriter* out) {
         out->Text(OptionChoice(spec, i));
       }
       return;
+    case OptionKind::kText:
+      out->Text("a text of up to ").Decimal(kMaxOptionText).Text(" bytes");
+      return;
   }
 }
 
 void FormatOptionValue(const OptionSpec& spec, int64_t value, LineWriter* out) {
   if (spec.kind == OptionKind::kEnum) {
     out->Text(OptionChoice(spec, value));
+  } else if (spec.kind == OptionKind::kText) {
+    out->Text("none");  // Shown for defaults only.
   } else {
     out->Signed(value);
   }
@@ -187,6 +202,7 @@ void LoadOptions(char* const* environment, OptionProblemHandler problem, Options
     int64_t value = 0;
     if (ParseOptionValue(spec, text, &value)) {
       options->SetValue(static_cast<OptionId>(i), value);
+      if (spec.kind == OptionKind::kText) options->SetText(static_cast<OptionId>(i), text);
     } else {
       problem(spec, text);
     }

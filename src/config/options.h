@@ -20,7 +20,10 @@ enum class BarrierChoice : int64_t { kAuto, kSingle, kUserfault, kUserfaultUser,
 enum class ForkChoice : int64_t { kAuto, kNever, kAlways };
 enum class RandomChoice : int64_t { kStart, kFull, kNone };
 
-enum class OptionKind : uint8_t { kBool, kInt, kSize, kEnum };
+enum class OptionKind : uint8_t { kBool, kInt, kSize, kEnum, kText };
+
+// Longest value of an option that is a text, in bytes.
+inline constexpr size_t kMaxOptionText = 255;
 
 struct OptionSpec {
   const char* environment;  // name of the variable
@@ -43,6 +46,7 @@ template <typename Type>
 constexpr OptionKind OptionKindOf() {
   if constexpr (std::is_same_v<Type, bool>) return OptionKind::kBool;
   if constexpr (std::is_enum_v<Type>) return OptionKind::kEnum;
+  if constexpr (std::is_pointer_v<Type>) return OptionKind::kText;
   if constexpr (std::is_same_v<Type, size_t>) return OptionKind::kSize;
   return OptionKind::kInt;
 }
@@ -62,16 +66,36 @@ inline constexpr size_t kOptionCount = sizeof(kOptionSpecs) / sizeof(kOptionSpec
 class Options {
  public:
 #define MESH_OPTION(Type, field, ...) \
-  constexpr Type field() const { return static_cast<Type>(value(OptionId::field)); }
+  constexpr Type field() const { return As<Type>(OptionId::field); }
 #include "src/config/options.def"
 #undef MESH_OPTION
 
   constexpr int64_t value(OptionId id) const { return values_[static_cast<size_t>(id)]; }
 
+  // The value of an option of kind kText; null: none.
+  constexpr const char* text(OptionId) const { return text_[0] == '\0' ? nullptr : text_; }
+
   // Takes a value that ParseOptionValue() let pass.
   constexpr void SetValue(OptionId id, int64_t value) { values_[static_cast<size_t>(id)] = value; }
 
+  // Takes at most kMaxOptionText bytes.
+  constexpr void SetText(OptionId, std::string_view value) {
+    size_t size = value.copy(text_, kMaxOptionText);
+    text_[size] = '\0';
+  }
+
  private:
+  template <typename Type>
+  constexpr Type As(OptionId id) const {
+    if constexpr (std::is_pointer_v<Type>) {
+      return text(id);
+    } else {
+      return static_cast<Type>(value(id));
+    }
+  }
+
+  // A copy: programs write over their environment. One option is a text; see CountTexts().
+  char text_[kMaxOptionText + 1] = {};
   int64_t values_[kOptionCount] = {
 #define MESH_OPTION(Type, field, environment, default_value, ...) default_value,
 #include "src/config/options.def"

@@ -94,6 +94,10 @@ constexpr ChoiceTexts kChoiceTexts;
 int ReadOption(const Request& request, size_t index) {
   const OptionSpec& spec = kOptionSpecs[index];
   int64_t value = request.target.options->value(static_cast<OptionId>(index));
+  if (spec.kind == OptionKind::kText) {
+    return ReadOnly<const char*>(request,
+                                 request.target.options->text(static_cast<OptionId>(index)));
+  }
   if (spec.kind == OptionKind::kBool) return ReadOnly<bool>(request, value != 0);
   if (spec.kind != OptionKind::kEnum) return ReadOnly<size_t>(request, value);
   const char* choice = kChoiceTexts.text[index];

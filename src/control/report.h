@@ -1,4 +1,4 @@
-// Reports: a statistics snapshot as text for people and as XML for malloc_info(3).
+// Reports: a statistics snapshot as text for people, as JSON, and as XML for malloc_info(3).
 //
 // Labels and order of the summary are those that scripts around published Mesh read; do not change
 // them. All text goes out in lines below LineWriter::kCapacity; nothing is allocated.
@@ -18,6 +18,10 @@ void WriteDetails(const Statistics& statistics, const TextSink& sink);
 
 // What malloc_stats(3) prints.
 void WriteMallocStats(const Statistics& statistics, const TextSink& sink);
+
+// One JSON object: every row of statistics.def under its name, "physical_bytes", "page_bytes",
+// "barrier_tier", "pauses", and "classes" by rising size.
+void WriteJson(const Statistics& statistics, const TextSink& sink);
 
 // What malloc_info(3) prints: glibc's elements, version 1.
 void WriteMallocInfo(const Statistics& statistics, const TextSink& sink);

@@ -2,11 +2,14 @@
 //
 // The heap comes up with the first malloc, which is earlier than any constructor; the constructor
 // makes sure that a program which never allocates is served too. The report of MALLOCSTATS is
-// written by the destructor: after it, the program's last destructors may still allocate.
-// Room: libmesh. Thread rule: the loader's, one thread at start.
+// written by the destructor, as is MESH_STATS_FILE: after it, the program's last destructors may
+// still allocate. Room: libmesh. Thread rule: the loader's, one thread at start.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <string_view>
 
 #include "src/control/report.h"
 #include "src/runtime/heap.h"
@@ -43,20 +46,53 @@ __attribute__((constructor(101))) void AtStart() {
   report_descriptor = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, kFirstOwnDescriptor);
 }
 
-__attribute__((destructor(101))) void AtExit() {
-  const ControlTarget& control = ProcessControl();
-  int64_t level = control.options->mallocstats();
-  if (level == 0) return;
+// The name that the option asks for; cut where it does not fit.
+void FormatFileName(std::string_view pattern, LineWriter* name) {
+  size_t mark = pattern.find("%p");
+  name->Text(pattern.substr(0, mark));
+  if (mark == std::string_view::npos) return;
+  pattern.remove_prefix(mark + 2);
+  name->Decimal(static_cast<uint64_t>(getpid())).Text(pattern);
+}
+
+// As JSON. A file that cannot be written is reported in a line.
+void WriteFile(const char* pattern, const Statistics& statistics) {
+  LineWriter name;
+  FormatFileName(pattern, &name);
+  name.Text({"", 1});  // the null behind it
+  int descriptor = open(name.view().data(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (descriptor == -1) {
+    LineWriter line;
+    line.Text("mesh: MESH_STATS_FILE=").Text(pattern).Text(" cannot be written: errno ");
+    line.Decimal(static_cast<uint64_t>(errno)).Text("\n");
+    int reported = ReportDescriptor();
+    if (reported != -1) line.FlushTo(reported);
+    return;
+  }
+  WriteJson(statistics, DescriptorSink(&descriptor));
+  close(descriptor);
+}
+
+void WriteText(int64_t level, const Statistics& statistics) {
   int descriptor = ReportDescriptor();
   if (descriptor == -1) return;
-  Statistics statistics;
-  control.collect(control.context, &statistics);
   TextSink sink = DescriptorSink(&descriptor);
   if (level == 1) {
     WriteSummary(statistics, sink);
   } else {
     WriteDetails(statistics, sink);
   }
+}
+
+__attribute__((destructor(101))) void AtExit() {
+  const ControlTarget& control = ProcessControl();
+  int64_t level = control.options->mallocstats();
+  const char* file = control.options->stats_file();
+  if (level == 0 && file == nullptr) return;
+  Statistics statistics;
+  control.collect(control.context, &statistics);
+  if (level != 0) WriteText(level, statistics);
+  if (file != nullptr) WriteFile(file, statistics);
 }
 
 }  // namespace

@@ -105,6 +105,18 @@ TEST_F(LoadOptionsTest, EveryBadValueIsReportedAndTheDefaultStays) {
   }
 }
 
+TEST_F(LoadOptionsTest, TextsAreCopiedAndNeverCut) {
+  EXPECT_EQ(Load({}).stats_file(), nullptr);
+  std::string entry = "MESH_STATS_FILE=" + std::string(kMaxOptionText, 'x');
+  Options options = Load({entry.c_str()});
+  entry.assign(entry.size(), '-');  // as programs do that show their state in ps
+  EXPECT_STREQ(options.stats_file(), std::string(kMaxOptionText, 'x').c_str());
+  EXPECT_TRUE(problems_.empty());
+  std::string longer = "MESH_STATS_FILE=" + std::string(kMaxOptionText + 1, 'x');
+  EXPECT_EQ(Load({longer.c_str()}).stats_file(), nullptr);
+  EXPECT_EQ(problems_.size(), 1u);
+}
+
 TEST_F(LoadOptionsTest, OneBadValueDoesNotTouchTheOthers) {
   Options options = Load({"MESH_PERIOD_MS=never", "MALLOCSTATS=1"});
   EXPECT_EQ(options.mallocstats(), 1);

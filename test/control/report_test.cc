@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstring>
+#include <string>
+
 #include "test/control/sample.h"
 
 namespace mesh {
@@ -117,6 +120,27 @@ TEST(Report, MallocStatsAsGlibcPrintsIt) {
             "max mmap bytes   = 12345678901\n");
 }
 
+TEST(Report, Json) {
+  Statistics s = SampleStatistics();
+  s.class_count = 2;
+  s.barrier_tier = "userfault";
+  StringSink out;
+  WriteJson(s, out.sink());
+  const std::string& text = out.text();
+  EXPECT_EQ(text.find("{\n\"mesh_count\": 1048576,\n\"meshed_pages_total\": 2097152,\n"), 0u);
+  for (const StatisticSpec& spec : kStatisticSpecs) {
+    std::string name = std::string(spec.key).substr(strlen("stats."));
+    std::string row = "\"" + name + "\": " + std::to_string(s.*spec.field) + ",\n";
+    EXPECT_NE(text.find(row), std::string::npos) << row;
+  }
+  EXPECT_NE(text.find("\"page_bytes\": 4096,\n\"barrier_tier\": \"userfault\",\n\"pauses\": ["),
+            std::string::npos);
+  EXPECT_NE(text.find("{\"object_size\": 48, \"span_pages\": 3, \"spans\": 4, \"attached\": 2, "
+                      "\"partial\": 1, \"full\": 1, \"meshed\": 0, \"live_objects\": 1024, "
+                      "\"capacity_objects\": 1024}\n]\n}\n"),
+            std::string::npos);
+}
+
 TEST(Report, MallocInfo) {
   Statistics s = SampleStatistics();
   s.large_count = 3;
@@ -161,6 +185,7 @@ TEST(Report, NoLineIsCut) {
                    },
                    &all_end};
   WriteDetails(s, sink);
+  WriteJson(s, sink);
   WriteMallocInfo(s, sink);
   WriteMallocStats(s, sink);
   EXPECT_TRUE(all_end);
