@@ -2,6 +2,7 @@
 PREFIX     ?= /usr/local
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
+BINDIR     ?= $(PREFIX)/bin
 MANDIR     ?= $(PREFIX)/share/man
 DESTDIR    ?=
 
@@ -47,11 +48,12 @@ bench: setup ## Runs the benchmark suite on Mesh and other allocators, 10 minute
 # What `install` puts under DESTDIR, for `uninstall` to remove.
 LIB     := $(DESTDIR)$(LIBDIR)
 CMAKE   := $(LIB)/cmake/mesh
+TOOLS   := $(LIB)/mesh/mesh_tools
 FILL_IN := sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
                -e 's|@VERSION@|$(VERSION)|' -e 's|@SOVERSION@|$(SOVERSION)|'
 
-install: setup ## Installs library, header, man page, pkg-config and CMake files (PREFIX, DESTDIR).
-	$(BAZEL) build $(BAZEL_FLAGS) //src/libmesh:libmesh.so //src/libmesh:libmesh.a //docs:libmesh.7
+install: setup ## Installs library, header, `mesh` command, man pages, pkg-config and CMake files (PREFIX, DESTDIR).
+	$(BAZEL) build $(BAZEL_FLAGS) //src/libmesh:libmesh.so //src/libmesh:libmesh.a //docs:libmesh.7 //docs:mesh.1
 	install -d $(LIB)/pkgconfig $(CMAKE)
 	install -m 0755 bazel-bin/src/libmesh/libmesh.so $(LIB)/libmesh.so.$(VERSION)
 	ln -sf libmesh.so.$(VERSION) $(LIB)/libmesh.so.$(SOVERSION)
@@ -59,6 +61,13 @@ install: setup ## Installs library, header, man page, pkg-config and CMake files
 	install -m 0644 bazel-bin/src/libmesh/libmesh.a $(LIB)/libmesh.a
 	install -D -m 0644 src/libmesh/mesh/mesh.h $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.h
 	install -D -m 0644 bazel-bin/docs/libmesh.7 $(DESTDIR)$(MANDIR)/man7/libmesh.7
+	install -D -m 0644 bazel-bin/docs/mesh.1 $(DESTDIR)$(MANDIR)/man1/mesh.1
+	install -d $(TOOLS)/commands $(DESTDIR)$(BINDIR)
+	install -m 0644 python/mesh_tools/*.py $(TOOLS)
+	install -m 0644 python/mesh_tools/commands/*.py $(TOOLS)/commands
+	sed -e "s|@TOOLS_FROM_BIN@|$$(realpath -ms --relative-to=$(BINDIR) $(LIBDIR)/mesh)|" \
+	    tools/install/mesh.in > $(DESTDIR)$(BINDIR)/mesh
+	chmod 0755 $(DESTDIR)$(BINDIR)/mesh
 	$(FILL_IN) tools/install/mesh.pc.in > $(LIB)/pkgconfig/mesh.pc
 	$(FILL_IN) -e "s|@INCLUDE_FROM_CMAKE@|$$(realpath -ms --relative-to=$(LIBDIR)/cmake/mesh $(INCLUDEDIR))|" \
 	    tools/install/mesh-config.cmake.in > $(CMAKE)/mesh-config.cmake
@@ -69,8 +78,10 @@ install: setup ## Installs library, header, man page, pkg-config and CMake files
 uninstall: ## Removes what `install` with the same PREFIX and DESTDIR put there.
 	rm -f $(LIB)/libmesh.so $(LIB)/libmesh.so.$(SOVERSION) $(LIB)/libmesh.so.$(VERSION) \
 	    $(LIB)/libmesh.a $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.h $(DESTDIR)$(MANDIR)/man7/libmesh.7 \
-	    $(LIB)/pkgconfig/mesh.pc $(CMAKE)/mesh-config.cmake $(CMAKE)/mesh-config-version.cmake
-	rmdir --ignore-fail-on-non-empty $(CMAKE) $(DESTDIR)$(INCLUDEDIR)/mesh 2>/dev/null || true
+	    $(LIB)/pkgconfig/mesh.pc $(CMAKE)/mesh-config.cmake $(CMAKE)/mesh-config-version.cmake \
+	    $(DESTDIR)$(MANDIR)/man1/mesh.1 $(DESTDIR)$(BINDIR)/mesh
+	rm -rf $(TOOLS)
+	rmdir --ignore-fail-on-non-empty $(LIB)/mesh $(CMAKE) $(DESTDIR)$(INCLUDEDIR)/mesh 2>/dev/null || true
 
 asan: setup ## Runs the tests with AddressSanitizer and the debug checks.
 tsan: setup ## Runs the tests with ThreadSanitizer and the debug checks.

@@ -1,1 +1,3 @@
-"""Measures programs under several memory allocators, from outside."""
+"""Tools around the Mesh allocator: the `mesh` command, measurements, theory."""
+
+__version__ = "1.0.0"

@@ -1,5 +1,6 @@
 """What the programs of this directory share: bad flags end in one line, files are found."""
 
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -35,6 +36,40 @@ def built_file(path: str, target: str) -> pathlib.Path:
         if candidate.is_file():
             return candidate
     raise UsageError(f"{path} is not built: run this by bazel run {target}")
+
+
+def find_library(text: str | None) -> pathlib.Path:
+    """Finds libmesh.so: the one named, that of $MESH_LIBRARY, or the one installed or built here.
+
+    Raises:
+        UsageError: there is none.
+    """
+    named = text or os.environ.get("MESH_LIBRARY")
+    if named:
+        path = provenance.user_path(named)
+        if not path.is_file():
+            raise UsageError(f"there is no library {named}")
+        return path
+    # `make install` puts the package into lib/mesh, beside the library.
+    beside = pathlib.Path(__file__).resolve().parents[2] / "libmesh.so.1"
+    if beside.is_file():
+        return beside
+    installed = allocators.find_library("libmesh.so.1")
+    if installed is not None:
+        return installed
+    try:
+        return built_file("src/libmesh/libmesh.so", "//src/libmesh:libmesh.so")
+    except UsageError:
+        raise UsageError(
+            "there is no libmesh.so: sudo make install, or name it by --library or $MESH_LIBRARY"
+        ) from None
+
+
+def preloading(library: pathlib.Path) -> dict[str, str]:
+    """Returns this process's environment with the library in front of what is preloaded."""
+    before = os.environ.get("LD_PRELOAD", "")
+    preload = f"{library}:{before}" if before else str(library)
+    return {**os.environ, "LD_PRELOAD": preload}
 
 
 def mesh_allocator(library: str | None, target: str) -> allocators.Allocator:

@@ -2,19 +2,20 @@
 
     window_program.py JSON-LIST-OF-KEYS
 
-Each line on stdin is a command: "compact" runs mesh.compact, "wait" begins to wait for half a
-minute, "stats" prints one JSON object of the keys. Preloaded with libmesh, PYTHONMALLOC=malloc.
+Each line on stdin is a command: "compact" runs mesh.compact, "wait" sleeps in naps until the next
+line comes, "stats" prints one JSON object of the keys. Preloaded with libmesh, PYTHONMALLOC=malloc.
 """
 
 import ctypes
 import json
+import select
 import sys
-import time
 from collections.abc import Callable
 
 # Of them every tenth is kept: holes enough that meshing finds something.
 _OBJECTS = 60_000
 _OBJECT_BYTES = 100
+_NAP_S = 0.01
 
 
 def _reader(keys: list[str]) -> Callable[[], dict[str, int]]:
@@ -44,7 +45,8 @@ def main() -> None:
         if line == "compact\n":
             mallctl(b"mesh.compact", None, None, None, None)
         if line == "wait\n":
-            time.sleep(30)
+            while not select.select([sys.stdin], [], [], _NAP_S)[0]:
+                pass
         print(json.dumps(read()) if line == "stats\n" else "done", flush=True)
     del kept, large
 

@@ -10,12 +10,15 @@ import sys
 
 import pytest
 
-from python.mesh_tools import snapshot, window
+from python.mesh_tools import snapshot, statistics_table, window
 from python.tests import mesh_program
 
 _TABLE = pathlib.Path(os.environ["STATISTICS_DEF"])
-_ROWS = re.findall(r"^MESH_STATISTIC\((\w+),", _TABLE.read_text(), re.MULTILINE)
-_CLASS_ROWS = re.findall(r"^MESH_CLASS_STATISTIC\(\w+, (\w+),", _TABLE.read_text(), re.MULTILINE)
+_ENTRIES = re.findall(
+    r'^MESH_(CLASS_)?STATISTIC\((?:\w+, )??(\w+),\s*"(.*)"\)$', _TABLE.read_text(), re.MULTILINE
+)
+_ROWS = [name for kind, name, _ in _ENTRIES if not kind]
+_CLASS_ROWS = [name for kind, name, _ in _ENTRIES if kind]
 
 # What reading the figures, one after the other and with Python, may change meanwhile: objects,
 # spans and pages of a few dozen kilobytes. A refill counts up to 128 slots as objects.
@@ -46,6 +49,8 @@ def test_the_table_is_that_of_the_library() -> None:
     assert names[: len(_ROWS)] == [name for name in names if name in _ROWS]
     assert set(_ROWS) <= set(names)
     assert [field.name for field in dataclasses.fields(snapshot.ClassSnapshot)] == _CLASS_ROWS
+    documented = [*statistics_table.PROCESS, *statistics_table.CLASS]
+    assert [(row.name, row.sentence) for row in documented] == [row[1:] for row in _ENTRIES]
 
 
 def test_outside_and_inside_agree() -> None:

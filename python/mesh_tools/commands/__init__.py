@@ -1,0 +1,1 @@
+"""The commands of `mesh`, a module each: add_arguments() and run(); see cli.py."""
