@@ -4,8 +4,11 @@
 //   setvbuf and its kin   a stream's buffer that the program brings, or the one byte in the stream;
 //                         until fclose or pclose
 //   sigaltstack           where signal frames are pushed; until there is another
-//   pthread_mutex_init    words of mutexes that the kernel hands over (priority inheritance,
-//                         robust); until pthread_mutex_destroy
+//   pthread_mutex_init    words of mutexes that the kernel hands over: priority-inheriting ones are
+//                         lent; robust ones, whose sleepers it knows by the memory behind them, are
+//                         pinned; until pthread_mutex_destroy
+//   syscall(SYS_rseq)     where the kernel says on which processor the thread runs; until it is
+//                         registered no more (interpose_syscall.cc)
 //   aio_read, lio_listio  reads by threads inside libc; for ever
 //
 // Room: libmesh. Thread rule: any thread; sigaltstack also inside signal handlers.
@@ -16,6 +19,7 @@
 
 #include "src/libmesh/export.h"
 #include "src/libmesh/loan.h"
+#include "src/libmesh/private_attributes.h"
 #include "src/libmesh/real.h"
 #include "src/runtime/hooks.h"
 
@@ -34,14 +38,18 @@ void LendBuffer(const FILE* stream) {
   Lend(stream->_IO_buf_base, static_cast<size_t>(stream->_IO_buf_end - stream->_IO_buf_base));
 }
 
-// Of a mutex whose word the kernel writes.
-bool IsKernelsMutex(const pthread_mutexattr_t* attributes) {
-  if (attributes == nullptr) return false;
+// A mutex whose word the kernel writes.
+void LendMutex(const pthread_mutex_t* mutex, const pthread_mutexattr_t* attributes) {
+  if (attributes == nullptr) return;
   int protocol = PTHREAD_PRIO_NONE;
   int robust = PTHREAD_MUTEX_STALLED;
   pthread_mutexattr_getprotocol(attributes, &protocol);
   pthread_mutexattr_getrobust(attributes, &robust);
-  return protocol == PTHREAD_PRIO_INHERIT || robust == PTHREAD_MUTEX_ROBUST;
+  if (robust == PTHREAD_MUTEX_ROBUST) {
+    PinStanding({reinterpret_cast<uintptr_t>(mutex), sizeof(*mutex)});
+  } else if (protocol == PTHREAD_PRIO_INHERIT) {
+    Lend(mutex, sizeof(*mutex));
+  }
 }
 
 template <typename Request>
@@ -107,9 +115,10 @@ MESH_EXPORT int sigaltstack(const stack_t* stack, stack_t* before) noexcept {
 
 MESH_EXPORT int pthread_mutex_init(pthread_mutex_t* mutex,
                                    const pthread_mutexattr_t* attributes) noexcept {
-  if (mesh::IsKernelsMutex(attributes)) mesh::Lend(mutex, sizeof(*mutex));
+  mesh::LendMutex(mutex, attributes);
+  mesh::PrivateAttributes own(mutex, attributes, pthread_mutexattr_setpshared);
   return CallReal<int(pthread_mutex_t*, const pthread_mutexattr_t*)>(RealId::pthread_mutex_init,
-                                                                     mutex, attributes);
+                                                                     mutex, own.get());
 }
 
 MESH_EXPORT int pthread_mutex_destroy(pthread_mutex_t* mutex) noexcept {

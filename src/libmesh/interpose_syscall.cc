@@ -9,6 +9,7 @@
 //            as in interpose_descriptors.cc.
 //   io_uring_setup, io_setup
 //            from then on the kernel stores behind all threads' backs.
+//   rseq     the area is lent until it is registered no more.
 //   all      what they lend to the kernel is published (syscall_stores.h).
 //
 // Room: libmesh. Thread rule: any thread, and inside signal handlers.
@@ -68,6 +69,17 @@ long Fork(long number, const Arguments& args) {
     AfterForkParent();
   }
   return child;
+}
+
+// The kernel stores there whenever the thread goes on, and ends the program where it cannot.
+void LendForRseq(const Arguments& args) {
+  constexpr long kUnregister = 1;  // RSEQ_FLAG_UNREGISTER
+  const void* area = reinterpret_cast<const void*>(args.a);
+  if ((args.c & kUnregister) != 0) {
+    EndStanding(area);
+  } else {
+    LendStanding({static_cast<uintptr_t>(args.a), static_cast<size_t>(args.b)});
+  }
 }
 
 // What the call closes; `first` above `last` for nothing.
@@ -148,6 +160,9 @@ long MeshInterposedSyscall(long number, ...) {
     case SYS_prctl:
     case SYS_seccomp:
       mesh::NoteFilter(number, args.a, args.b, args.c);
+      break;
+    case SYS_rseq:
+      mesh::LendForRseq(args);
       break;
     case SYS_io_uring_setup:
     case SYS_io_setup:

@@ -158,10 +158,24 @@ void WriteBarrier::SetStates(const Run& run, State state) {
   for (size_t i = run.first; i < run.end; i++) states_[order_[i]] = state;
 }
 
+// Sets the ranges aside that have to stay where they are whatever the tier. Returns false when
+// nothing is left.
+bool WriteBarrier::ExcludePinned() {
+  if (!buffers_.HasPinned()) return true;
+  bool any_left = false;
+  for (size_t i = 0; i < count_; i++) {
+    if (buffers_.IsPinned(ranges_[i])) states_[i] = State::kExcluded;
+    any_left |= states_[i] == State::kPlain;
+  }
+  return any_left;
+}
+
 // In the lower tiers: closes the ranges to system calls, sets those aside that one is using, and
 // begins the handler's pass. Returns false when it cannot be done, or nothing is left to protect.
 bool WriteBarrier::ExcludePublished() {
-  if (tier() != BarrierTier::kUserfaultUserOnly && tier() != BarrierTier::kSegv) return true;
+  if (tier() != BarrierTier::kUserfaultUserOnly && tier() != BarrierTier::kSegv) {
+    return ExcludePinned();
+  }
   if (!buffers_.Close(ranges_[order_[0]].address, ranges_[order_[count_ - 1]].end())) return false;
   bool any_left = false;
   for (size_t i = 0; i < count_; i++) {

@@ -90,7 +90,8 @@ class WriteBarrier {
   // refused_index() may say why.
   bool Begin(std::span<const Range> ranges);
 
-  // True when the kernel may be storing into the range: it is not protected and must be left alone.
+  // True when the kernel may be storing into the range, or knows a part of it by the memory behind
+  // it: it is not protected and must be left alone.
   bool is_excluded(size_t index) const { return states_[index] == State::kExcluded; }
 
   // After a Begin() that failed: the range that the kernel would not protect (foreign registration,
@@ -161,6 +162,7 @@ class WriteBarrier {
   BarrierTier Choose();
 
   void TakeRanges(std::span<const Range> ranges);
+  bool ExcludePinned();
   bool ExcludePublished();
   bool ProtectAll();
   bool ProtectRun(const Run& run);

@@ -175,17 +175,18 @@ void SyscallBuffers::Withdraw(Record* record, uint32_t token) {
   }
 }
 
-bool SyscallBuffers::IsStanding(Range range) const {
+bool SyscallBuffers::IsStanding(Range range, Standing least) const {
   for (uint32_t i = 0; i < kMaxStanding; i++) {
-    // order: acquire; pairs with the release in LendStanding(): the address.
+    // order: acquire; pairs with the release in LendStanding(): the address and the kind.
     const size_t length = standing_length_[i].load(std::memory_order_acquire);
+    if (standing_kind_[i].load(std::memory_order_relaxed) < least) continue;
     const Range lent = {standing_address_[i].load(std::memory_order_relaxed), length};
     if (lent.Intersects(range.address, range.end())) return true;
   }
   return false;
 }
 
-bool SyscallBuffers::LendStanding(Range range) {
+bool SyscallBuffers::LendStanding(Range range, Standing kind) {
   for (uint32_t i = 0; i < kMaxStanding; i++) {
     uintptr_t none = 0;
     // order: acquire; pairs with the release in EndStanding(): the length is 0.
@@ -195,6 +196,9 @@ bool SyscallBuffers::LendStanding(Range range) {
     }
     // order: relaxed; a hint for the thread that will end it.
     standing_count_.fetch_add(1, std::memory_order_relaxed);
+    // order: relaxed; see HasPinned(), and the release below for the kind.
+    if (kind == Standing::kPinned) pinned_count_.fetch_add(1, std::memory_order_relaxed);
+    standing_kind_[i].store(kind, std::memory_order_relaxed);
     // order: release; see IsStanding().
     standing_length_[i].store(range.length, std::memory_order_release);
     // A pass that has not seen it ends before this comes back; all later ones see it.
@@ -209,6 +213,9 @@ void SyscallBuffers::EndStanding(uintptr_t address) {
   for (uint32_t i = 0; i < kMaxStanding; i++) {
     // order: relaxed; only who has lent it ends it.
     if (standing_address_[i].load(std::memory_order_relaxed) != address) continue;
+    if (standing_kind_[i].load(std::memory_order_relaxed) == Standing::kPinned) {
+      pinned_count_.fetch_sub(1, std::memory_order_relaxed);
+    }
     // order: release; as Record::set_count(), and see LendStanding().
     standing_length_[i].store(0, std::memory_order_release);
     standing_address_[i].store(0, std::memory_order_release);
@@ -237,7 +244,9 @@ bool SyscallBuffers::Close(uintptr_t low, uintptr_t high) {
 
 bool SyscallBuffers::Overlaps(Range range) const {
   // order: acquire; as Record::count().
-  if (unrecorded_.load(std::memory_order_acquire) != 0 || IsStanding(range)) return true;
+  if (unrecorded_.load(std::memory_order_acquire) != 0 || IsStanding(range, Standing::kLent)) {
+    return true;
+  }
   // order: acquire; pairs with the release in AddChunk().
   for (Chunk* chunk = chunks_.load(std::memory_order_acquire); chunk != nullptr;
        chunk = chunk->next) {

@@ -74,10 +74,11 @@ class SyscallBuffers {
   uint32_t Publish(Record* record, std::span<const Range> buffers);
   void Withdraw(Record* record, uint32_t token);
 
-  // Lends a range until EndStanding(): memory that the kernel stores into between calls. Waits
-  // while it is being meshed. Returns false when the table of these is full. A fork's child keeps
-  // them.
-  bool LendStanding(Range range);
+  // Lends a range until EndStanding(): memory that the kernel stores into between calls, or
+  // (kPinned) that has to stay where it is in every tier. Waits while it is being meshed in a lower
+  // tier. Returns false when the table of these is full. A fork's child keeps them.
+  enum class Standing : uint8_t { kLent, kPinned };
+  bool LendStanding(Range range, Standing kind = Standing::kLent);
   // Ends it, if one was lent that begins at `address`.
   void EndStanding(uintptr_t address);
 
@@ -87,6 +88,13 @@ class SyscallBuffers {
 
   // Whether a buffer in use touches the range. Between Close() and Open().
   bool Overlaps(Range range) const;
+
+  // Whether a pinned one does; at any time. HasPinned(): whether there are any.
+  bool IsPinned(Range range) const { return IsStanding(range, Standing::kPinned); }
+  bool HasPinned() const {
+    // order: relaxed; what is pinned during a pass is not in need of it yet.
+    return pinned_count_.load(std::memory_order_relaxed) != 0;
+  }
 
   // Lets waiting publishers go on.
   void Open();
@@ -99,7 +107,7 @@ class SyscallBuffers {
   struct Chunk;
 
   static bool Intersects(std::span<const Range> buffers, uintptr_t low, uintptr_t high);
-  bool IsStanding(Range range) const;
+  bool IsStanding(Range range, Standing least) const;
   bool MustWait(std::span<const Range> buffers, uint32_t closed) const;
   Record* TakeFree();
   bool AddChunk();
@@ -111,6 +119,8 @@ class SyscallBuffers {
   std::atomic<uint32_t> standing_count_{0};
   std::atomic<uintptr_t> standing_address_[kMaxStanding] = {};  // 0: free
   std::atomic<size_t> standing_length_[kMaxStanding] = {};      // 0: not there yet, or no more
+  std::atomic<Standing> standing_kind_[kMaxStanding] = {};
+  std::atomic<uint32_t> pinned_count_{0};
   std::atomic<uint32_t> unrecorded_{0};  // calls in progress of threads without a record
   std::atomic<bool> enabled_{false};
   bool is_front_publishing_ = false;

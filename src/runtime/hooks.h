@@ -91,6 +91,8 @@ void SegvBlocked();
 // Lends until it is ended: memory that the kernel stores into between calls. What cannot be meshed
 // is not looked at.
 void LendStanding(Range range);
+// The same for what must not be meshed in any tier: the kernel knows it by the memory behind it.
+void PinStanding(Range range);
 void EndStanding(const void* address);
 
 }  // namespace mesh

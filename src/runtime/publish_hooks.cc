@@ -81,6 +81,14 @@ void LendStanding(Range range) {
   if (!Buffers().LendStanding(range)) AddressSpaceShared();
 }
 
+void PinStanding(Range range) {
+  if (range.length == 0 || !MayBeMeshed(reinterpret_cast<void*>(range.address))) return;
+  // No tier will do for more than the table holds.
+  if (!Buffers().LendStanding(range, SyscallBuffers::Standing::kPinned)) {
+    Runtime::Get().global().compactor().Stop();
+  }
+}
+
 void EndStanding(const void* address) {
   Buffers().EndStanding(reinterpret_cast<uintptr_t>(address));
 }

@@ -17,6 +17,9 @@ in_every_tier = pytest.mark.parametrize("situation", tiers.EVERY, ids=str)
 # For programs that cannot drop privileges: each tier as root has it.
 BARRIERS = ("auto", "userfault", "userfault_user", "segv")
 
+# What tier_shared.c sleeps on.
+SHARED_KINDS = ("semaphore", "condition", "barrier", "rwlock", "mutex", "robust")
+
 # How a program closes all descriptors.
 CLOSES = ("close", "close_range", "closefrom", "dup2", "syscall")
 
@@ -89,6 +92,15 @@ def test_shared_futex_is_woken(
 ) -> None:
     """A thread sleeps on a word without the PRIVATE flag while its page is meshed, or forked."""
     _check(root, situation, "tier_futex", between)
+
+
+@pytest.mark.parametrize("kind", SHARED_KINDS)
+@in_every_tier
+def test_shared_objects_are_woken(
+    root: pathlib.Path, situation: tiers.Situation, kind: str
+) -> None:
+    """Threads sleep on semaphores and their kin, made for several processes, that are meshed."""
+    _check(root, situation, "tier_shared", kind)
 
 
 @pytest.mark.parametrize("barrier", [None, *BARRIERS])
@@ -171,6 +183,7 @@ def test_stacks_in_the_heap(root: pathlib.Path, situation: tiers.Situation, stac
         ("tier_direct",),
         ("tier_futex", "mesh"),
         ("tier_futex", "fork"),
+        *(("tier_shared", kind) for kind in SHARED_KINDS),
         ("tier_handler_on_mesher", "threads"),
         ("tier_file_size",),
         ("tier_closing", "close_range"),

@@ -74,6 +74,11 @@ void LendStanding(Range range) {
     Note("keep:" + std::to_string(range.length));
   }
 }
+void PinStanding(Range range) {
+  if (MayBeMeshed(reinterpret_cast<void*>(range.address))) {
+    Note("pin:" + std::to_string(range.length));
+  }
+}
 void EndStanding(const void* address) {
   if (MayBeMeshed(address)) Note("end");
 }

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/select.h>
@@ -353,6 +354,24 @@ TEST_F(InterposeTest, FutexInTheArenaBecomesPrivate) {
   syscall(SYS_futex, word, FUTEX_WAKE, 1, nullptr, nullptr, 0);
   waiter.join();
   munmap(word, 4096);
+}
+
+TEST_F(InterposeTest, SharedSemaphoreInTheArenaBecomesPrivate) {
+  auto* semaphore = static_cast<sem_t*>(
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  SetArena(semaphore, semaphore + 1);
+  ASSERT_EQ(sem_init(semaphore, 1, 0), 0);
+  std::thread waiter([semaphore] { EXPECT_EQ(sem_wait(semaphore), 0); });
+  auto wake = [semaphore](int operation) {
+    return os::RawSyscall(SYS_futex, reinterpret_cast<long>(semaphore), operation, 1);
+  };
+  while (wake(FUTEX_WAKE_PRIVATE) == 0) {
+    EXPECT_EQ(wake(FUTEX_WAKE), 0) << "nobody sleeps under the shared key";
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(sem_post(semaphore), 0);
+  waiter.join();
+  munmap(semaphore, 4096);
 }
 
 }  // namespace

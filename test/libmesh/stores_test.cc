@@ -237,6 +237,23 @@ TEST_F(StoresTest, MutexesOfTheKernelAreKept) {
   EXPECT_EQ(Seen(), "keep:40");
   pthread_mutex_destroy(mutex);
   EXPECT_EQ(Seen(), "end");
+  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  ASSERT_EQ(pthread_mutex_init(mutex, &attributes), 0);
+  EXPECT_EQ(Seen(), "pin:40");
+  pthread_mutex_destroy(mutex);
+  EXPECT_EQ(Seen(), "end");
+}
+
+TEST_F(StoresTest, TheAreaOfAThreadsProcessorIsKept) {
+  constexpr long kUnregister = 1;
+  alignas(32) char elsewhere[32];
+  // Refused, as libc has registered another for this thread, or as the signature is wrong.
+  syscall(SYS_rseq, InArena<char[32]>(), 32, 0, 1);
+  EXPECT_EQ(Seen(), "keep:32 lend:all back");
+  syscall(SYS_rseq, InArena<char[32]>(), 32, kUnregister, 1);
+  EXPECT_EQ(Seen(), "end lend:all back");
+  syscall(SYS_rseq, elsewhere, 32, 0, 1);
+  EXPECT_EQ(Seen(), "lend:all back");
 }
 
 TEST_F(StoresTest, DispositionsAndMasksAreTold) {

@@ -341,6 +341,20 @@ TEST_P(BarrierTiers, PublishedBuffersAreExcludedInTheLowerTiers) {
   ExpectIntact();
 }
 
+TEST_P(BarrierTiers, PinnedMemoryIsExcludedInEveryTier) {
+  const Range pinned = {harness_->span(1, 0).address + 100, 8};
+  ASSERT_TRUE(harness_->buffers().LendStanding(pinned, SyscallBuffers::Standing::kPinned));
+  ASSERT_TRUE(harness_->Begin(0, 4));
+  for (size_t i = 0; i < 8; i++) EXPECT_EQ(harness_->barrier().is_excluded(i), i == 2);
+  harness_->Finish();
+  harness_->buffers().EndStanding(pinned.address);
+  const Range all = harness_->arena();
+  ASSERT_TRUE(harness_->buffers().LendStanding(all, SyscallBuffers::Standing::kPinned));
+  EXPECT_FALSE(harness_->Begin(0, 4));  // nothing is left
+  harness_->buffers().EndStanding(all.address);
+  ExpectIntact();
+}
+
 TEST_P(BarrierTiers, ABadPointerStaysBad) {
   signal(SIGSEGV, SIG_DFL);  // a sanitizer has a handler
   ASSERT_TRUE(harness_->Mesh(0, 1));

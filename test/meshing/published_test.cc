@@ -97,6 +97,20 @@ TEST_F(Published, StandingLoansLastUntilTheyEnd) {
   EXPECT_FALSE(buffers_.Overlaps(kPage));
 }
 
+TEST_F(Published, WhatIsPinnedIsLentAsWell) {
+  ASSERT_TRUE(buffers_.LendStanding(kInside));
+  EXPECT_FALSE(buffers_.HasPinned());
+  EXPECT_FALSE(buffers_.IsPinned(kPage)) << "only lent";
+  buffers_.EndStanding(kInside.address);
+  ASSERT_TRUE(buffers_.LendStanding(kInside, SyscallBuffers::Standing::kPinned));
+  EXPECT_TRUE(buffers_.HasPinned());
+  EXPECT_TRUE(buffers_.IsPinned(kPage));
+  EXPECT_TRUE(buffers_.Overlaps(kPage));
+  buffers_.EndStanding(kInside.address);
+  EXPECT_FALSE(buffers_.HasPinned());
+  EXPECT_FALSE(buffers_.IsPinned(kPage));
+}
+
 TEST_F(Published, StandingLoansAreLimited) {
   for (uint32_t i = 0; i < SyscallBuffers::kMaxStanding; i++) {
     EXPECT_TRUE(buffers_.LendStanding({0x20000 + i * size_t{16}, 16}));
