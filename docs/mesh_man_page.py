@@ -46,14 +46,14 @@ def main() -> None:
         "Mesh takes the place of malloc in a program and gives memory back by meshing; see",
         ".BR libmesh (7).",
         "This command starts programs on it, and looks at those that run.",
-        "It reads them from outside, without stopping them: only the user of a program, and root, may.",
+        "It reads them from outside, without stopping them: only a program's user and root may.",
         ".SH COMMANDS",
     ]
     for name, sentence in cli.COMMANDS.items():
         lines += _command(name, sentence)
     lines += [
         ".SH EXIT STATUS",
-        "0; 1 if what was asked for failed; 2 for bad input, with one line that says what is wrong.",
+        "0; 1: what was asked for failed; 2: bad input, with one line that says what is wrong.",
         "Of mesh run: the program's.",
         ".SH ENVIRONMENT",
         ".TP",

@@ -19,10 +19,13 @@ _FORM = "mesh [--help] [--version] COMMAND ..."
 COMMANDS = {
     "run": "run a program on Mesh",
     "doctor": "say what this machine offers to Mesh, and what to change",
+    "would-save": "estimate what meshing would give back, before adopting it",
     "stat": "print the statistics of a running program",
     "top": "watch all programs that run Mesh",
+    "map": "draw a program's heap: occupancy of spans, meshed groups",
     "ctl": "read or steer a running program",
     "export": "serve the statistics of all programs to Prometheus",
+    "theory": "the mathematics of meshing: tables and plots",
 }
 
 

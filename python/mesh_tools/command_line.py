@@ -98,10 +98,11 @@ def peers(texts: Sequence[str]) -> list[allocators.Allocator]:
         raise UsageError(f"--peers: {error}") from error
 
 
-def make_console() -> rich.console.Console:
-    """Returns a console for stdout."""
+def make_console(stderr: bool = False) -> rich.console.Console:
+    """Returns a console for stdout, or for stderr."""
     # A file has no width of its own; 80 columns, the default, would break lines.
-    return rich.console.Console(width=None if sys.stdout.isatty() else _FILE_COLUMNS)
+    is_terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return rich.console.Console(width=None if is_terminal else _FILE_COLUMNS, stderr=stderr)
 
 
 def progress_bar(console: rich.console.Console) -> rich.progress.Progress:

@@ -1,0 +1,245 @@
+"""The spans of a running program: which slots of each hold objects, and which share memory.
+
+Read from outside like the statistics, without stopping the program: spans come and go meanwhile,
+so a record that contradicts itself is left out and counted.
+"""
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from . import snapshot, theory, window
+
+# Fuller ones the library leaves alone (SizeClassHeap::Withdraw).
+_FULLEST = 7 / 8
+_BITMAP_WORDS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class SizeClass:
+    """What is known of a size class: bytes of a slot, pages and slots of its shortest span."""
+
+    object_size: int
+    unit_pages: int
+    slots: int
+    meshable: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Spans of a class that share a physical span; most are alone.
+
+    address: of the leader. bits: slots in use by any member, shape (4,). members: virtual spans.
+    """
+
+    address: int
+    units: int
+    members: int
+    bits: theory.Bitmaps
+    is_attached: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class HeapMap:
+    """All spans of small objects at about one moment.
+
+    Attributes:
+        classes: by number; class 0 is none.
+        groups: of each class, by rising address.
+        torn: records that were left out, since they changed while they were read.
+    """
+
+    page_bytes: int
+    classes: list[SizeClass]
+    groups: list[list[Group]]
+    torn: int
+
+    def physical_pages(self, size_class: int) -> int:
+        """Returns the pages behind the spans of a class, each counted once."""
+        unit_pages = self.classes[size_class].unit_pages
+        return sum(group.units for group in self.groups[size_class]) * unit_pages
+
+
+@dataclasses.dataclass(frozen=True)
+class Prospect:
+    """What meshing one class would do.
+
+    spans: physical spans now; candidates: those that meshing would look at; freed: spans it would
+    free; freed_bytes: their memory.
+    """
+
+    object_size: int
+    spans: int
+    candidates: int
+    freed: int
+    freed_bytes: int
+    physical_bytes: int
+    live_bytes: int
+
+
+def read(opened: window.Window) -> HeapMap:
+    """Reads all spans.
+
+    Raises: window.WindowError: the process has ended, or may not be looked at.
+    """
+    classes = _size_classes(opened)
+    tables = [_read_segment(opened, address) for address in _small_segments(opened)]
+    records = np.concatenate([_empty(opened), *(table for table, _ in tables)])
+    torn = sum(count for _, count in tables)
+    by_class, orphans = _group(_Records(opened, records), len(classes), _attached(opened))
+    return HeapMap(opened.constant("page.bytes"), classes, by_class, torn + orphans)
+
+
+def prospects(heap: HeapMap) -> list[Prospect]:
+    """Returns what the library's own strategy would free in each class that has spans."""
+    found = []
+    for number, groups in enumerate(heap.groups):
+        info = heap.classes[number]
+        if groups:
+            found.append(_prospect(info, groups, heap.page_bytes))
+    return found
+
+
+def _prospect(info: SizeClass, groups: list[Group], page_bytes: int) -> Prospect:
+    freed = units_freed = candidates = 0
+    for units in sorted({group.units for group in groups}) if info.meshable else []:
+        slots = info.slots * units
+        bits = np.array([g.bits for g in groups if g.units == units and not g.is_attached])
+        if len(bits) == 0:
+            continue
+        live = theory.count(bits)
+        chosen = bits[(live > 0) & (live <= _FULLEST * slots)]
+        candidates += len(chosen)
+        gone = len(chosen) - len(theory.first_fit_decreasing(chosen)) if len(chosen) else 0
+        freed += gone
+        units_freed += gone * units
+    unit_bytes = info.unit_pages * page_bytes
+    return Prospect(
+        object_size=info.object_size,
+        spans=len(groups),
+        candidates=candidates,
+        freed=freed,
+        freed_bytes=units_freed * unit_bytes,
+        physical_bytes=sum(group.units for group in groups) * unit_bytes,
+        live_bytes=int(theory.count(np.array([g.bits for g in groups])).sum()) * info.object_size,
+    )
+
+
+def _size_classes(opened: window.Window) -> list[SizeClass]:
+    size = opened.constant("info.size")
+    return [
+        SizeClass(
+            object_size=opened.value(record, "info.object_size"),
+            unit_pages=opened.value(record, "info.unit_pages"),
+            slots=opened.value(record, "info.slots"),
+            meshable=bool(opened.value(record, "info.meshable")),
+        )
+        for record in range(opened.infos, opened.infos + size * opened.constant("info.count"), size)
+    ]
+
+
+def _small_segments(opened: window.Window) -> list[int]:
+    """Returns the addresses of the records of segments that hold spans of small objects."""
+    raw = opened.memory.read(opened.segments, 8 * opened.constant("segment.count"))
+    known = [int(address) for address in np.frombuffer(raw, dtype="<u8") if address]
+    return [address for address in known if opened.value(address, "segment.small")]
+
+
+def _empty(opened: window.Window) -> npt.NDArray[np.uint8]:
+    return np.zeros((0, opened.constant("span.size") + 9), dtype=np.uint8)
+
+
+def _read_segment(opened: window.Window, segment: int) -> tuple[npt.NDArray[np.uint8], int]:
+    """Returns the records of a segment's spans, and how many contradict themselves.
+
+    A row is a record as it lies in memory, and behind it the span's address (8 bytes) and the size
+    class that its page says (1 byte).
+    """
+    pages = opened.value(segment, "segment.committed")
+    size = opened.constant("span.size")
+    base = opened.value(segment, "segment.base")
+    entries = np.frombuffer(
+        opened.memory.read(opened.value(segment, "segment.entries"), 2 * pages), dtype="<u2"
+    )
+    kinds = entries & 0xFF
+    first = np.flatnonzero(
+        (kinds > 0) & (kinds < opened.constant("info.count")) & (entries >> 8 == 0)
+    )
+    raw = opened.memory.read(opened.value(segment, "segment.records"), size * pages)
+    records = np.frombuffer(raw, dtype=np.uint8).reshape(pages, size)[first]
+    addresses = (base + first.astype(np.uint64) * opened.constant("page.bytes")).astype("<u8")
+    table = np.concatenate(
+        [
+            records,
+            addresses.view(np.uint8).reshape(-1, 8),
+            kinds[first].astype(np.uint8).reshape(-1, 1),
+        ],
+        axis=1,
+    )
+    columns = _Records(opened, table)
+    index = opened.value(segment, "segment.index")
+    ids = (index << opened.constant("segment.id_shift")) + first
+    sound = (columns.ids == ids) & (columns.classes == columns.page_classes) & (columns.units > 0)
+    return table[sound], int((~sound).sum())
+
+
+class _Records:
+    """Columns of a table of records; see _read_segment."""
+
+    def __init__(self, opened: window.Window, table: npt.NDArray[np.uint8]) -> None:
+        self._window, self._table = opened, table
+        self.ids = self._column("span.id")
+        self.leaders = self._column("span.leader")
+        self.units = self._column("span.units")
+        self.classes = self._column("span.size_class")
+        self.page_classes = table[:, -1].astype(np.int64)
+        self.addresses = np.ascontiguousarray(table[:, -9:-1]).view("<u8")[:, 0]
+        place = opened.field("span.occupancy")
+        bits = np.ascontiguousarray(table[:, place.offset : place.offset + place.size])
+        self.bits = bits.view("<u8").reshape(-1, _BITMAP_WORDS)
+
+    def _column(self, name: str) -> npt.NDArray[np.int64]:
+        place = self._window.field(name)
+        cut = np.ascontiguousarray(self._table[:, place.offset : place.offset + place.size])
+        return cut.view(f"<u{place.size}")[:, 0].astype(np.int64)
+
+
+def _attached(opened: window.Window) -> set[int]:
+    """Returns the ids of spans that a thread allocates from."""
+    return {
+        int(span)
+        for heap in snapshot.thread_heaps(opened)
+        for span in snapshot.words(opened, heap, "thread.attached", 4)
+        if span
+    }
+
+
+def _group(
+    records: _Records, class_count: int, attached: set[int]
+) -> tuple[list[list[Group]], int]:
+    """Joins members to their leaders; returns the groups of each class and members without one."""
+    leads = records.ids == records.leaders
+    row_of = {int(span): row for row, span in enumerate(records.ids) if leads[row]}
+    bits = records.bits.copy()
+    members = np.ones(len(bits), dtype=np.int64)
+    orphans = 0
+    for row in np.flatnonzero(~leads):
+        leader = row_of.get(int(records.leaders[row]))
+        if leader is None:
+            orphans += 1
+            continue
+        bits[leader] |= records.bits[row]
+        members[leader] += 1
+    groups: list[list[Group]] = [[] for _ in range(class_count)]
+    for place in sorted(row_of.values(), key=lambda place: int(records.addresses[place])):
+        groups[records.classes[place]].append(
+            Group(
+                address=int(records.addresses[place]),
+                units=int(records.units[place]),
+                members=int(members[place]),
+                bits=bits[place],
+                is_attached=int(records.ids[place]) in attached,
+            )
+        )
+    return groups, orphans

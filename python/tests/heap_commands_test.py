@@ -1,0 +1,124 @@
+"""Tests of the commands that look at spans: would-save, map, theory."""
+
+import json
+import pathlib
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from python.mesh_tools import heap_picture, spans, theory, theory_study, window
+from python.tests import mesh_program
+from python.tests.command_runner import NO_PROCESS, QUIET, mesh, refused
+
+# A program that leaves holes and ends with a status of its own.
+_HOLES = "held = [bytes(100) for _ in range(30000)][::10]; import time; time.sleep(1); exit(9)"
+
+
+def test_spans_add_up_to_the_statistics() -> None:
+    with (
+        mesh_program.running([f"stats.class.8.{n}" for n in ("spans", "meshed")], QUIET) as program,
+        window.Window(program.pid) as opened,
+    ):
+        before = spans.read(opened)
+        program.run("compact")
+        inside = program.statistics()
+        after = spans.read(opened)
+    assert before.torn == after.torn == 0
+    assert all(group.members == 1 for group in before.groups[9])
+    members = [group.members for group in after.groups[9]]
+    assert sum(members) == inside["stats.class.8.spans"]
+    assert sum(members) - len(members) == inside["stats.class.8.meshed"] > 0
+    assert before.physical_pages(9) > 2 * after.physical_pages(9)
+
+
+def test_the_estimate_is_what_compaction_then_does() -> None:
+    with (
+        mesh_program.running(extra=QUIET) as program,
+        window.Window(program.pid, writable=True) as opened,
+    ):
+        expected = sum(prospect.freed for prospect in spans.prospects(spans.read(opened)))
+        program.tell("wait")
+        opened.request("compact", 0, timeout_s=300)
+        real = opened.runtime_value("spans_meshed")
+    assert real > 500
+    # What threads hold of free slots goes back first, and the newest groups are tried first there.
+    assert expected == pytest.approx(real, rel=0.05)
+
+
+class TestWouldSave:
+    def test_of_a_process(self) -> None:
+        with mesh_program.running(extra=QUIET) as program:
+            done = mesh("would-save", "--pid", program.pid)
+        assert re.search(r"^now .* MB  \(\d+%\)", done.stderr, re.MULTILINE)
+        assert re.search(r"^ *144 ", done.stderr, re.MULTILINE)
+
+    def test_of_a_program(self, tmp_path: pathlib.Path) -> None:
+        file = tmp_path / "looks.json"
+        done = mesh(
+            *("would-save", "--interval=0.1", f"--json={file}", "--"),
+            *("env", "PYTHONMALLOC=malloc", sys.executable, "-c", _HOLES),
+            status=9,
+        )
+        assert "at the best moment" in done.stderr
+        looks = json.loads(file.read_text())
+        assert max(look["freed_bytes"] for look in looks) > 500_000
+        assert all(look["snapshot"]["mesh_count"] == 0 for look in looks)
+
+    def test_bad_input(self) -> None:
+        assert "either --pid PID or a program" in refused("would-save")
+        assert "either --pid PID or a program" in refused("would-save", "--pid=1", "ls")
+        assert "no process" in refused("would-save", "--pid", NO_PROCESS)
+        assert "there is no program" in refused("would-save", "no-such-program")
+
+
+class TestMap:
+    def test_before_and_after(self, tmp_path: pathlib.Path) -> None:
+        with mesh_program.running(extra=QUIET) as program:
+            program.tell("wait")
+            mesh("map", program.pid, "--compact", f"--output={tmp_path}/heap")
+        assert (tmp_path / "heap.png").read_bytes().startswith(b"\x89PNG")
+        page = (tmp_path / "heap.html").read_text()
+        assert not re.search(r"(?:src|href)=", page), "the page needs another file"
+        match = re.search(r"const maps = (.*), side = ", page)
+        assert match is not None
+        maps = json.loads(match[1])
+        rows = {name: next(r for r in maps[name] if r["size"] == 144) for name in maps}
+        assert list(rows) == ["before", "after"]
+        assert rows["before"]["saved_bytes"] == 0 < rows["after"]["saved_bytes"]
+        assert rows["after"]["physical_bytes"] < rows["before"]["physical_bytes"] / 2
+
+    def test_bad_input(self) -> None:
+        assert "no process" in refused("map", NO_PROCESS)
+        assert "there is no directory" in refused("map", NO_PROCESS, "--output=/nowhere/x")
+
+    def test_a_large_heap_is_thinned_out(self) -> None:
+        bits = theory.place(1, 256, 8, "random", np.random.default_rng(1))[0]
+        groups = [spans.Group(i << 12, 1, 1, bits, False) for i in range(10_000)]
+        heap = spans.HeapMap(4096, [spans.SizeClass(16, 1, 256, True)], [groups], 0)
+        (row,) = heap_picture.describe(heap)
+        assert row["physical_spans"] == 10_000
+        assert len(row["groups"]) <= 3000
+        assert row["groups"][0] == [3, 1]
+
+
+class TestTheory:
+    def test_picture_and_table(self, tmp_path: pathlib.Path) -> None:
+        file = tmp_path / "theory.png"
+        done = mesh("theory", "--slots=16", "--spans=60", f"--output={file}")
+        assert "best pairs" in done.stdout
+        assert file.read_bytes().startswith(b"\x89PNG")
+
+    def test_json_keeps_what_theory_promises(self) -> None:
+        plain = json.loads(mesh("theory", "--slots=16", "--spans=200", "--json").stdout)
+        for row in plain["points"]:
+            point = theory_study.Point(**row)
+            assert point.simulated == pytest.approx(point.chance, abs=0.05)
+            assert point.split_mesher >= 0.9 * point.bound
+            assert point.best_pairs <= 0.5
+            assert point.groups >= 0.9 * point.split_mesher
+
+    def test_bad_input(self) -> None:
+        assert "16 to 256 slots" in refused("theory", "--slots=7")
+        assert "there is no directory" in refused("theory", "--output=/nowhere/x.png")
