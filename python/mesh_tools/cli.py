@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "run a program on Mesh",
     "doctor": "say what this machine offers to Mesh, and what to change",
     "would-save": "estimate what meshing would give back, before adopting it",
+    "compare": "run a command on Mesh and other allocators, memory and time side by side",
     "stat": "print the statistics of a running program",
     "top": "watch all programs that run Mesh",
     "map": "draw a program's heap: occupancy of spans, meshed groups",

@@ -3,7 +3,7 @@
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import rich.console
 import rich.progress
@@ -86,7 +86,7 @@ def mesh_allocator(library: str | None, target: str) -> allocators.Allocator:
     return allocators.mesh(path)
 
 
-def peers(texts: Sequence[str]) -> list[allocators.Allocator]:
+def peers(texts: Iterable[str]) -> list[allocators.Allocator]:
     """Reads --peers.
 
     Raises:

@@ -122,3 +122,27 @@ class TestTheory:
     def test_bad_input(self) -> None:
         assert "16 to 256 slots" in refused("theory", "--slots=7")
         assert "there is no directory" in refused("theory", "--output=/nowhere/x.png")
+
+
+class TestCompare:
+    def test_table_and_files(self, tmp_path: pathlib.Path) -> None:
+        text = "held = [bytes(100) for _ in range(20000)]; import time; time.sleep(0.3)"
+        done = mesh(
+            *("compare", "--rounds=1", f"--output={tmp_path}/out", "--peers=", "--"),
+            *(sys.executable, "-c", text),
+        )
+        assert re.search(r"^glibc +\d+\.\d MB +1\.00 ", done.stdout, re.MULTILINE)
+        assert re.search(r"^mesh +\d+\.\d MB +\d+\.\d\d ", done.stdout, re.MULTILINE)
+        plain = json.loads((tmp_path / "out.json").read_text())
+        assert [run["kind"] for run in plain["runs"]] == ["timed", "observed"] * 2
+        assert plain["runs"][-1]["peak_bytes"] > 1_000_000
+        assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_a_command_that_fails(self, tmp_path: pathlib.Path) -> None:
+        done = mesh("compare", f"--output={tmp_path}/out", "--peers=", "false", status=1)
+        assert "mesh compare: on glibc the command ended with 1" in done.stderr
+
+    def test_bad_input(self) -> None:
+        assert "there is no program" in refused("compare", "no-such-program")
+        assert "at least 1" in refused("compare", "--rounds=0", "ls")
+        assert "neither NAME=LIBRARY" in refused("compare", "--peers=x", "ls")

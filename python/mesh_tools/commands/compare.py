@@ -1,0 +1,148 @@
+"""Runs a command on glibc, jemalloc, tcmalloc, mimalloc (those installed) and Mesh, in turn.
+
+Prints a table and writes NAME.json and NAME.png: physical memory over time, time, processor time.
+The command's output is dropped, and it gets no input. Each round runs it twice on each allocator:
+once for the time, once to look at its memory.
+"""
+
+import argparse
+import pathlib
+import shlex
+import sys
+import tempfile
+
+from rich.table import Table
+
+from .. import (
+    allocators,
+    command_line,
+    compare_experiment,
+    program_file,
+    provenance,
+    results,
+    views,
+)
+
+_Run = compare_experiment.CompareRun
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares them."""
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default 3")
+    parser.add_argument(
+        "--sample-ms", type=float, default=20.0, metavar="MS", help="between looks at the memory"
+    )
+    parser.add_argument(
+        "--output", default="compare", metavar="NAME", help="NAME.json, NAME.png; default compare"
+    )
+    parser.add_argument(
+        "--peers", default=None, metavar="NAME=LIBRARY,...", help="default: those installed"
+    )
+    parser.add_argument("--library", metavar="FILE", help="libmesh.so; default: the installed one")
+    parser.add_argument("program", metavar="PROGRAM")
+    parser.add_argument("arguments", metavar="ARGUMENT", nargs=argparse.REMAINDER)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs everything, prints and writes."""
+    if arguments.rounds < 1 or arguments.sample_ms < 1:
+        raise command_line.UsageError("--rounds and --sample-ms have to be at least 1")
+    target = provenance.user_path(arguments.output)
+    if not target.parent.is_dir():
+        raise command_line.UsageError(f"--output: there is no directory {target.parent}")
+    library = command_line.find_library(arguments.library)
+    path = program_file.find(arguments.program)
+    problem = program_file.inspect(path, library).problem
+    if problem is not None:
+        raise command_line.UsageError(f"{path} {problem}")
+    peers = (
+        allocators.installed_peers()
+        if arguments.peers is None
+        else [allocators.glibc(), *command_line.peers(filter(None, arguments.peers.split(",")))]
+    )
+    command = [str(path), *arguments.arguments]
+    try:
+        runs = _run_all(command, [*peers, allocators.mesh(library)], arguments)
+    except compare_experiment.CommandFailed as error:
+        command_line.say("mesh compare", error)
+        return command_line.EXIT_WRONG
+    _write(arguments, runs, target)
+    return 0
+
+
+def _run_all(
+    command: list[str], compared: list[allocators.Allocator], arguments: argparse.Namespace
+) -> list[_Run]:
+    """Runs every allocator once a round, every second round backwards."""
+    kinds = (compare_experiment.TIMED, compare_experiment.OBSERVED)
+    console = command_line.make_console(stderr=True)
+    runs = []
+    order = [
+        (index, allocator, kind)
+        for index in range(arguments.rounds)
+        for allocator in (compared if index % 2 == 0 else reversed(compared))
+        for kind in kinds
+    ]
+    with (
+        tempfile.TemporaryDirectory(prefix="mesh-compare-") as scratch,
+        command_line.progress_bar(console) as bar,
+    ):
+        task = bar.add_task("", total=len(order))
+        for index, allocator, kind in order:
+            bar.update(task, description=f"{allocator.name}, {kind}")
+            done = compare_experiment.run(
+                command, allocator, index, kind, arguments.sample_ms, pathlib.Path(scratch)
+            )
+            runs.append(done)
+            bar.advance(task)
+    return runs
+
+
+def _write(arguments: argparse.Namespace, runs: list[_Run], target: pathlib.Path) -> None:
+    # Loading matplotlib takes a second: not while somebody waits for a word about a bad argument.
+    from .. import compare_plot
+
+    comparison = results.Comparison(
+        workload=shlex.join([arguments.program, *arguments.arguments]),
+        baseline="glibc",
+        provenance=provenance.describe(sys.argv, "//python:mesh"),
+        parameters={"rounds": arguments.rounds, "sample_ms": arguments.sample_ms},
+        runs=runs,
+    )
+    png, plain = (target.with_name(f"{target.name}{suffix}") for suffix in (".png", ".json"))
+    comparison.write_json(plain)
+    compare_plot.draw(comparison, png)
+    command_line.make_console().print(_table(comparison))
+    print(f"written: {plain}, {png}")
+
+
+def _table(comparison: results.Comparison[_Run]) -> Table:
+    parts = {
+        kind: results.Comparison(
+            comparison.workload,
+            comparison.baseline,
+            {},
+            {},
+            [run for run in comparison.runs if run.kind == kind],
+        )
+        for kind in (compare_experiment.TIMED, compare_experiment.OBSERVED)
+    }
+    timed, observed = parts.values()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for name in ("peak", "mean", "time", "CPU time"):
+        table.add_column(name, justify="right")
+        table.add_column("to glibc", justify="right")
+    for name in comparison.allocator_names:
+        cells = []
+        for part, value in (
+            (observed, lambda run: run.peak_bytes),
+            (observed, lambda run: run.mean_bytes),
+            (timed, lambda run: run.wall_s),
+            (timed, lambda run: run.cpu_s),
+        ):
+            middle, ratio = part.median(name, value), part.ratio(name, value)
+            text = views.megabytes(int(middle)) if part is observed else f"{middle:.2f} s"
+            cells += [text, "-" if ratio is None else f"{ratio:.2f}"]
+        table.add_row(name, *cells)
+    return table
