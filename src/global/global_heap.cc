@@ -106,12 +106,10 @@ size_t GlobalHeap::LargeSize(const void* object) {
 }
 
 void* GlobalHeap::AllocateDirect(SizeClass size_class) {
-  SpanId attached = kNoSpan;
   void* object = nullptr;
   Random random(os::MonotonicNs());
   SizeClassHeap& heap = size_class_heap(size_class);
-  heap.Refill(kDirectOwner, &attached, random, SlotOrder::kRandomStart, &object, 1, 1);
-  heap.Detach(kDirectOwner, attached);
+  heap.Refill(kDirectOwner, nullptr, random, SlotOrder::kRandomStart, &object, 1, 1);
   return object;
 }
 

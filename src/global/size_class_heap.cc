@@ -141,8 +141,16 @@ MiniHeap* SizeClassHeap::FindAttachedLocked(uint16_t owner, SpanId attached) {
   return span->owner_ == owner ? span : nullptr;
 }
 
-uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, SlotOrder order, Random& random, void** out,
-                                        uint32_t wanted, uint32_t room) {
+SlotIndex SizeClassHeap::FirstSlot(const MiniHeap* span, SlotOrder order, bool shared,
+                                   Random& random) {
+  if (order == SlotOrder::kAscending) return 0;
+  SlotIndex slot = random.Below(span->slots());
+  return shared ? slot / kSlotsOfLines * kSlotsOfLines : slot;
+}
+
+uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, SlotOrder order, bool shared,
+                                        Random& random, void** out, uint32_t wanted,
+                                        uint32_t room) {
   const SizeClassInfo& info = kSizeClasses[size_class_];
   const Bitmap free = Bitmap::FirstBits(span->slots()).Without(span->GroupOccupancy());
   const uint32_t free_count = span->slots() - span->in_use();
@@ -160,8 +168,7 @@ uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, SlotOrder order, Random&
     for (uint32_t i = 0; i < count; i++) take(slots[i]);
   } else {
     // The vector hands out what was put into it last.
-    free.ForEachSetFrom(order == SlotOrder::kRandomStart ? random.Below(span->slots()) : 0, count,
-                        take);
+    free.ForEachSetFrom(FirstSlot(span, order, shared, random), count, take);
   }
   span->TakeSlots(taken, count);
   return count;
@@ -171,19 +178,23 @@ uint32_t SizeClassHeap::Refill(uint16_t owner, SpanId* attached, Random& random,
                                void** out, uint32_t wanted, uint32_t room) {
   MutexLock lock(lock_);
   changed_ = true;
+  SpanId id = attached == nullptr ? kNoSpan : *attached;
+  MiniHeap* span = FindAttachedLocked(owner, id);
   uint32_t taken = 0;
   while (taken < wanted) {
-    MiniHeap* span = FindAttachedLocked(owner, *attached);
-    if (span == nullptr) {
-      span = AttachLocked(owner);
-      *attached = span == nullptr ? kNoSpan : span->id();
-      if (span == nullptr) break;
+    if (span == nullptr) span = AttachLocked(owner);
+    if (span == nullptr) break;
+    taken += TakeSlotsLocked(span, order, attached == nullptr, random, out + taken, wanted - taken,
+                             room - taken);
+    if (span->is_full()) {
+      PutBackLocked(span);
+      span = nullptr;
     }
-    taken += TakeSlotsLocked(span, order, random, out + taken, wanted - taken, room - taken);
-    if (!span->is_full()) continue;
-    RemoveFromListLocked(span);
-    InsertLocked(span);
-    *attached = kNoSpan;
+  }
+  if (attached != nullptr) {
+    *attached = span == nullptr ? kNoSpan : span->id();
+  } else if (span != nullptr) {
+    PutBackLocked(span);
   }
   in_use_ += taken;
   return taken;
@@ -229,9 +240,7 @@ void SizeClassHeap::ReleaseGroupLocked(MiniHeap* leader) {
 void SizeClassHeap::AfterFreeLocked(MiniHeap* span, MiniHeap* leader) {
   // Refused by the kernel, an emptied member stays until the group goes.
   if (span != leader && span->occupancy_.IsEmpty()) ReleaseMemberLocked(span);
-  if (StaysInPlace(leader)) return;
-  RemoveFromListLocked(leader);
-  InsertLocked(leader);
+  if (!StaysInPlace(leader)) PutBackLocked(leader);
 }
 
 // The span of this class that an object lies in; null when there is none.
@@ -283,10 +292,7 @@ void SizeClassHeap::RefuseFree(void* object, bool lenient, const char* why) {
 void SizeClassHeap::Detach(uint16_t owner, SpanId attached) {
   if (attached == kNoSpan) return;
   MutexLock lock(lock_);
-  MiniHeap* span = FindAttachedLocked(owner, attached);
-  if (span == nullptr) return;
-  RemoveFromListLocked(span);
-  InsertLocked(span);
+  if (MiniHeap* span = FindAttachedLocked(owner, attached); span != nullptr) PutBackLocked(span);
 }
 
 size_t SizeClassHeap::ReleaseFreeSlots() {

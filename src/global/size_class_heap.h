@@ -70,7 +70,8 @@ class SizeClassHeap {
 
   // Takes `wanted` free slots, to be popped in `order`, for thread heap `owner`; more, up to
   // `room`, where that empties a span: a rest costs as much as a whole the next time.
-  // `attached` is the span that the owner draws from, kNoSpan at first; updated.
+  // `attached` is the span that the owner draws from, kNoSpan at first; updated. Null: the slots
+  // come from a span that others draw from as well, in whole cache lines as far as they are free.
   // Returns: slots written to `out`; 0 when out of memory.
   uint32_t Refill(uint16_t owner, SpanId* attached, Random& random, SlotOrder order, void** out,
                   uint32_t wanted, uint32_t room);
@@ -153,6 +154,8 @@ class SizeClassHeap {
   static constexpr uint64_t kSpansBeforeReserve = 64;
   static constexpr uint64_t kReserveShare = 8;
   static constexpr PageCount kMaxReservePages = 64;
+  // Slots that fill whole cache lines, whatever the class: sizes are multiples of 16 bytes.
+  static constexpr SlotIndex kSlotsOfLines = 4;
 
   // Fresh pages for a span, from the reserve or from the arena.
   SpanId NewSpanLocked(uint32_t units) REQUIRES(lock_);
@@ -169,11 +172,18 @@ class SizeClassHeap {
   MiniHeap* AttachLocked(uint16_t owner) REQUIRES(lock_);
   void AttachToLocked(MiniHeap* leader, uint16_t owner) REQUIRES(lock_);
   MiniHeap* FindAttachedLocked(uint16_t owner, SpanId attached) REQUIRES(lock_);
+  // Where to begin to take slots from a span.
+  static SlotIndex FirstSlot(const MiniHeap* span, SlotOrder order, bool shared, Random& random);
   // `wanted` of the span's free slots, or all if they are at most `room`. Returns: slots written.
-  uint32_t TakeSlotsLocked(MiniHeap* span, SlotOrder order, Random& random, void** out,
+  uint32_t TakeSlotsLocked(MiniHeap* span, SlotOrder order, bool shared, Random& random, void** out,
                            uint32_t wanted, uint32_t room) REQUIRES(lock_);
   void RemoveFromListLocked(MiniHeap* leader) REQUIRES(lock_);
   void InsertLocked(MiniHeap* leader) REQUIRES(lock_);
+  // Takes a leader from where it is to where its occupancy belongs.
+  void PutBackLocked(MiniHeap* leader) REQUIRES(lock_) {
+    RemoveFromListLocked(leader);
+    InsertLocked(leader);
+  }
   void RestoreLocked(MiniHeap* leader) REQUIRES(lock_);
   MeshResult RunBatchLocked(Mesher& mesher) REQUIRES(lock_);
   void ReleaseLocked(void* const* objects, uint32_t count, bool lenient) REQUIRES(lock_);

@@ -3,6 +3,9 @@
 //   begin_[-1]   begin_ ... top_    ...  end_   ... begin_ + limit
 //   null         free slots         room        room to come, by Grow()
 //
+// The first few words lie close to those of the other classes, so that a thread that uses little of
+// many sizes touches few pages; what grows moves to a place of its own.
+//
 // Random placement is what makes sparse spans meshable, whatever the order in which the program
 // allocates and frees (PLDI'19 s.4.2). The randomness comes from the refill, which writes the free
 // slots of a span here from a random one on, or shuffled (SlotOrder). A freed slot goes on top and
@@ -13,7 +16,7 @@
 //
 // [SV1] [begin_, top_) are free slots, each once, at every instruction: a fork may happen between
 //       any two, and the child gives back what it finds. (A slot in flight is lost there, never
-//       handed out twice.)
+//       handed out twice. So are those that move to another place at that instant.)
 // [SV2] The word before begin_ is null: an empty vector is known by the slot that it hands out.
 #pragma once
 
@@ -27,25 +30,38 @@ namespace mesh {
 
 class ShuffleVector {
  public:
+  // Refills and flushes before it grows: most threads of a program with many need a few objects of
+  // a size and no more.
+  static constexpr uint16_t kUsesToGrow = 3;
+
   // Nothing in it and room for nothing: every fast path ends in the slow one.
   constexpr ShuffleVector() = default;
 
   // Words of storage that a vector of `limit` slots needs.
   static constexpr uint32_t StorageFor(uint32_t limit) { return limit + 1; }
 
-  // `storage` has StorageFor(limit) words and outlives this vector.
-  void Init(void** storage, uint32_t limit) {
+  // Slots that the first place has room for.
+  static constexpr uint32_t FirstRoom(uint32_t limit) { return limit < 8 ? limit : 8; }
+
+  // `storage` has StorageFor(FirstRoom(limit)) words, and `grown`, behind it, StorageFor(limit), if
+  // that is more; both outlive this vector. It holds `first` slots at first.
+  void Init(void** storage, uint32_t first, void** grown, uint32_t limit) {
     storage[0] = nullptr;
-    begin_ = storage + 1;
+    set_begin(storage + 1);
     set_size(0);
-    limit_ = limit;
-    end_ = begin_ + (limit < kFirstCapacity ? limit : kFirstCapacity);
+    end_ = begin() + first;
+    limit_ = static_cast<uint16_t>(limit);
+    uses_ = 0;
+    grown_offset_ = FirstRoom(limit) < limit ? static_cast<uint32_t>(grown - storage) : 0;
   }
 
-  uint32_t size() const { return static_cast<uint32_t>(top() - begin_); }
-  uint32_t capacity() const { return static_cast<uint32_t>(end_ - begin_); }
+  uint32_t size() const {
+    auto size = static_cast<size_t>(top() - begin());
+    return size <= limit_ ? static_cast<uint32_t>(size) : 0;  // On the move: [SV1].
+  }
+  uint32_t capacity() const { return static_cast<uint32_t>(end_ - begin()); }
   bool is_full() const { return top() == end_; }
-  void** slots() { return begin_; }
+  void** slots() { return begin(); }
 
   // A free slot, or null when there is none.
   MESH_ALWAYS_INLINE void* Pop() {
@@ -70,37 +86,54 @@ class ShuffleVector {
   bool IsOnTop(const void* slot) const { return top()[-1] == slot; }
 
   // After a refill has written slots [0, size), or a flush has taken what was behind them.
-  void set_size(uint32_t size) { set_top(begin_ + size); }
+  void set_size(uint32_t size) { set_top(begin() + size); }
 
   // Takes the oldest `count` slots out, which have been sent away.
   void DropOldest(uint32_t count) {
     uint32_t kept = size() - count;
-    memmove(begin_, begin_ + count, kept * sizeof(void*));
+    memmove(begin(), begin() + count, kept * sizeof(void*));
     set_size(kept);
   }
 
-  // A thread that refills or flushes often gets room for more, up to the limit.
+  // At each refill and flush: who does that often gets room for more, up to the limit.
   void Grow() {
+    if (++uses_ % kUsesToGrow != 0) return;
     uint32_t doubled = 2 * capacity();
-    end_ = begin_ + (doubled < limit_ ? doubled : limit_);
+    uint32_t wanted = doubled < limit_ ? doubled : limit_;
+    if (wanted > FirstRoom(limit_) && grown_offset_ > 0) MoveToGrown();
+    end_ = begin() + wanted;
   }
 
  private:
   friend struct WindowLayout;  // tells other processes where the figures lie
-  // Slots that a thread may hold of a class at first.
-  static constexpr uint32_t kFirstCapacity = 8;
 
   // [SV2] for vectors without storage.
   static inline void* no_storage_[1] = {nullptr};
 
+  void MoveToGrown() {
+    void** to = begin() + grown_offset_;
+    uint32_t count = size();
+    to[-1] = nullptr;
+    memcpy(to, begin(), count * sizeof(void*));
+    set_begin(to);
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // [SV1]
+    set_size(count);
+    grown_offset_ = 0;
+  }
+
   // order: relaxed; written by the owner alone. Others read it for statistics.
   void** top() const { return top_.load(std::memory_order_relaxed); }
   void set_top(void** top) { top_.store(top, std::memory_order_relaxed); }
+  void** begin() const { return begin_.load(std::memory_order_relaxed); }
+  void set_begin(void** begin) { begin_.store(begin, std::memory_order_relaxed); }
 
   std::atomic<void**> top_{no_storage_ + 1};
   void** end_ = no_storage_ + 1;
-  void** begin_ = no_storage_ + 1;
-  uint32_t limit_ = 0;
+  std::atomic<void**> begin_{no_storage_ + 1};
+  uint16_t limit_ = 0;
+  uint16_t uses_ = 0;  // refills and flushes
+  uint32_t grown_offset_ =
+      0;  // from begin_ to where it has room for limit_ [words]; 0: it is there
 };
 static_assert(sizeof(ShuffleVector) == 32);
 

@@ -12,13 +12,38 @@ constexpr size_t kVectorBytes = 32 * kKiB;
 constexpr uint32_t kMaxVectorSlots = 128;
 constexpr uint32_t kMinVectorSlots = 2;
 
+// A thread draws from a span of its own once it takes as many slots at a time: before that, threads
+// that need a few objects of a size share spans, and a thousand sleeping ones a thousandth of them.
+constexpr uint32_t kSlotsToAttach = 16;
+
 constexpr uint32_t VectorLimit(SizeClass size_class) {
   size_t slots = kVectorBytes / kSizeClasses[size_class].size;
   if (slots > kMaxVectorSlots) return kMaxVectorSlots;
   return slots < kMinVectorSlots ? kMinVectorSlots : static_cast<uint32_t>(slots);
 }
 
-constexpr size_t TotalSlots() {
+// Bytes that a thread may hold of a class at first.
+constexpr size_t kFirstBytes = kKiB;
+
+constexpr uint32_t FirstCapacity(SizeClass size_class) {
+  size_t slots = kFirstBytes / kSizeClasses[size_class].size;
+  size_t room = ShuffleVector::FirstRoom(VectorLimit(size_class));
+  if (slots > room) slots = room;
+  return slots > 0 ? static_cast<uint32_t>(slots) : 1;
+}
+
+constexpr size_t StorageOfFirst(SizeClass size_class) {
+  return ShuffleVector::StorageFor(ShuffleVector::FirstRoom(VectorLimit(size_class)));
+}
+
+// Words of the first places of all vectors, and of those that they grow into.
+constexpr size_t FirstWords() {
+  size_t total = 0;
+  for (SizeClass c = 1; c < kClassCount; c++) total += StorageOfFirst(c);
+  return total;
+}
+
+constexpr size_t GrownWords() {
   size_t total = 0;
   for (SizeClass c = 1; c < kClassCount; c++) total += ShuffleVector::StorageFor(VectorLimit(c));
   return total;
@@ -27,7 +52,7 @@ constexpr size_t TotalSlots() {
 }  // namespace
 
 size_t ThreadLocalHeap::Footprint() {
-  return RoundUp(sizeof(ThreadLocalHeap), 64) + TotalSlots() * sizeof(void*);
+  return RoundUp(sizeof(ThreadLocalHeap), 64) + (FirstWords() + GrownWords()) * sizeof(void*);
 }
 
 ThreadLocalHeap* ThreadLocalHeap::Create(void* memory, uint16_t id) {
@@ -40,11 +65,13 @@ void ThreadLocalHeap::Start(GlobalHeap* global, uint64_t seed, SlotOrder order) 
   global_ = global;
   random_.Seed(seed);
   order_ = order;
-  auto* slots = reinterpret_cast<void**>(reinterpret_cast<char*>(this) +
+  auto* first = reinterpret_cast<void**>(reinterpret_cast<char*>(this) +
                                          RoundUp(sizeof(ThreadLocalHeap), 64));
+  void** grown = first + FirstWords();
   for (SizeClass c = 1; c < kClassCount; c++) {
-    vectors_[c].Init(slots, VectorLimit(c));
-    slots += ShuffleVector::StorageFor(VectorLimit(c));
+    vectors_[c].Init(first, FirstCapacity(c), grown, VectorLimit(c));
+    first += StorageOfFirst(c);
+    grown += ShuffleVector::StorageFor(VectorLimit(c));
   }
 }
 
@@ -53,10 +80,10 @@ void* ThreadLocalHeap::Refill(SizeClass size_class) {
   uint32_t wanted = vector.capacity() / 2;
   if (wanted == 0) wanted = 1;
   uint32_t room = vector.capacity() - vector.capacity() / 4;
+  SpanId* attached = wanted < kSlotsToAttach ? nullptr : &attached_[size_class];
   vector.Grow();
-  uint32_t got =
-      global_->size_class_heap(size_class)
-          .Refill(id_, &attached_[size_class], random_, order_, vector.slots(), wanted, room);
+  uint32_t got = global_->size_class_heap(size_class)
+                     .Refill(id_, attached, random_, order_, vector.slots(), wanted, room);
   if (got == 0) return nullptr;
   vector.set_size(got);
   return vector.Pop();

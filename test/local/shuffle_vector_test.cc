@@ -10,18 +10,24 @@
 namespace mesh {
 namespace {
 
+constexpr uint32_t kFirst = 8;
 constexpr uint32_t kLimit = 64;
 
 class ShuffleVectorTest : public testing::Test {
  protected:
-  ShuffleVectorTest() { vector_.Init(storage_, kLimit); }
+  ShuffleVectorTest() {
+    vector_.Init(storage_, kFirst, storage_ + ShuffleVector::StorageFor(kFirst), kLimit);
+  }
 
   void GrowToLimit() {
     while (vector_.capacity() < kLimit) vector_.Grow();
   }
+  void UseUntilItMayGrow() {
+    for (uint32_t i = 0; i < ShuffleVector::kUsesToGrow; i++) vector_.Grow();
+  }
   static void* SlotOf(uintptr_t number) { return reinterpret_cast<void*>(number * 16); }
 
-  void* storage_[ShuffleVector::StorageFor(kLimit)] = {};
+  void* storage_[ShuffleVector::StorageFor(kFirst) + ShuffleVector::StorageFor(kLimit)] = {};
   ShuffleVector vector_;
 };
 
@@ -55,9 +61,14 @@ TEST_F(ShuffleVectorTest, HoldsEachSlotOnce) {
 TEST_F(ShuffleVectorTest, GrowsToItsLimitAndNoFurther) {
   uint32_t before = vector_.capacity();
   EXPECT_LT(before, kLimit);
+  for (uint32_t i = 1; i < ShuffleVector::kUsesToGrow; i++) {
+    vector_.Grow();
+    EXPECT_EQ(vector_.capacity(), before);
+  }
   vector_.Grow();
   EXPECT_EQ(vector_.capacity(), 2 * before);
-  for (int i = 0; i < 20; i++) vector_.Grow();
+  GrowToLimit();
+  UseUntilItMayGrow();
   EXPECT_EQ(vector_.capacity(), kLimit);
   for (uint32_t i = 0; i < kLimit; i++) EXPECT_TRUE(vector_.Push(SlotOf(i + 1)));
   EXPECT_TRUE(vector_.is_full());
@@ -68,8 +79,24 @@ TEST_F(ShuffleVectorTest, GrowsToItsLimitAndNoFurther) {
 TEST_F(ShuffleVectorTest, ASmallLimitIsTheFirstCapacity) {
   void* storage[ShuffleVector::StorageFor(2)];
   ShuffleVector vector;
-  vector.Init(storage, 2);
+  vector.Init(storage, 2, nullptr, 2);
+  for (uint32_t i = 0; i < ShuffleVector::kUsesToGrow; i++) vector.Grow();
   EXPECT_EQ(vector.capacity(), 2u);
+  EXPECT_EQ(vector.slots(), storage + 1);
+}
+
+TEST_F(ShuffleVectorTest, WhatItHoldsMovesAlongWhenItGrows) {
+  for (uintptr_t i = 1; i <= 5; i++) vector_.Push(SlotOf(i));
+  void** before = vector_.slots();
+  UseUntilItMayGrow();
+  EXPECT_NE(vector_.slots(), before);
+  EXPECT_EQ(vector_.capacity(), 2 * kFirst);
+  ASSERT_EQ(vector_.size(), 5u);
+  for (uintptr_t i = 5; i > 0; i--) EXPECT_EQ(vector_.Pop(), SlotOf(i));
+  EXPECT_EQ(vector_.Pop(), nullptr);
+  void** after = vector_.slots();
+  UseUntilItMayGrow();
+  EXPECT_EQ(vector_.slots(), after);
 }
 
 // What was just freed is warm.
