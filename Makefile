@@ -63,7 +63,7 @@ install: setup ## Installs library, header, `mesh` command, man pages, pkg-confi
 	install -D -m 0644 bazel-bin/docs/libmesh.7 $(DESTDIR)$(MANDIR)/man7/libmesh.7
 	install -D -m 0644 bazel-bin/docs/mesh.1 $(DESTDIR)$(MANDIR)/man1/mesh.1
 	install -d $(TOOLS)/commands $(DESTDIR)$(BINDIR)
-	install -m 0644 python/mesh_tools/*.py $(TOOLS)
+	install -m 0644 python/mesh_tools/*.py python/mesh_tools/*.c $(TOOLS)
 	install -m 0644 python/mesh_tools/commands/*.py $(TOOLS)/commands
 	sed -e "s|@TOOLS_FROM_BIN@|$$(realpath -ms --relative-to=$(BINDIR) $(LIBDIR)/mesh)|" \
 	    tools/install/mesh.in > $(DESTDIR)$(BINDIR)/mesh

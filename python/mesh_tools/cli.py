@@ -26,6 +26,7 @@ COMMANDS = {
     "map": "draw a program's heap: occupancy of spans, meshed groups",
     "ctl": "read or steer a running program",
     "export": "serve the statistics of all programs to Prometheus",
+    "stress": "wear an allocator out: threads, fragmentation, Redis",
     "theory": "the mathematics of meshing: tables and plots",
 }
 

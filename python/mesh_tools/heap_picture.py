@@ -163,7 +163,7 @@ canvas { display: block } .scale { width: 200px; height: 12px; display: inline-b
 Rows are size classes [bytes].</p>
 <div class="maps" id="maps"></div><div id="tip"></div><script>
 "use strict";
-const maps = @MAPS@, side = 6, columns = 90, MB = 1 << 20;
+const maps = @MAPS@, side = 6, columns = 64, MB = 1 << 20;
 const stops = [[253,231,37],[94,201,98],[33,145,140],[59,82,139],[68,1,84]];
 function colour(percent) {
   const x = Math.min(percent, 99.9) / 25, i = Math.floor(x), f = x - i;

@@ -26,7 +26,7 @@ def draw(
     chance.set_ylabel("chance that two spans mesh")
     lines = {
         "groups (the library)": ([p.groups for p in points], "#c1272d", "-"),
-        "best pairs": ([p.best_pairs for p in points], "#009e73", "-"),
+        "best pairs, of 200 spans": ([p.best_pairs for p in points], "#009e73", "-"),
         "SplitMesher, 64 probes": ([p.split_mesher for p in points], "#e69f00", "-"),
         "its bound, k = 1": ([p.bound for p in points], "#555555", "--"),
     }
@@ -46,6 +46,7 @@ def draw(
     order.set_xticks(range(len(orders)), [str(row.keep_every) for row in orders])
     order.set_xlabel("the program keeps every n-th object")
     order.set_ylabel("physical spans left [%]")
+    order.set_ylim(top=135)
     for axes in (chance, freed, order):
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.25)

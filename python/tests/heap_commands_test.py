@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import subprocess
 import sys
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from python.mesh_tools import heap_picture, spans, theory, theory_study, window
 from python.tests import mesh_program
 from python.tests.command_runner import NO_PROCESS, QUIET, mesh, refused
+from test.integration import harness
 
 # A program that leaves holes and ends with a status of its own.
 _HOLES = "held = [bytes(100) for _ in range(30000)][::10]; import time; time.sleep(1); exit(9)"
@@ -122,6 +124,60 @@ class TestTheory:
     def test_bad_input(self) -> None:
         assert "16 to 256 slots" in refused("theory", "--slots=7")
         assert "there is no directory" in refused("theory", "--output=/nowhere/x.png")
+
+
+class TestStress:
+    @pytest.mark.parametrize("kind", ["threads", "fragment"])
+    def test_threads(self, tmp_path: pathlib.Path, kind: str) -> None:
+        result = tmp_path / "result.json"
+        mesh(
+            *("stress", kind, "--threads=3", "--load=2000", "--iterations=20000"),
+            *("--seed=7", f"--result={result}"),
+        )
+        plain = json.loads(result.read_text())
+        assert (plain["replaced"], plain["wrong"], plain["seed"]) == (60_000, 0, 7)
+        assert kind == "threads" or plain["meshes"] > 0
+
+    def test_redis(self) -> None:
+        harness.program("redis-server")
+        plain = json.loads(mesh("stress", "redis", "--keys=70000").stdout)
+        assert plain["wrong"] == 0 < plain["checked"]
+        assert plain["physical_bytes"] > plain["live_bytes"]
+
+    def test_a_wrong_allocator_is_found(self, tmp_path: pathlib.Path) -> None:
+        source = """
+            #define _GNU_SOURCE
+            #include <dlfcn.h>
+            #include <stddef.h>
+            void* malloc(size_t n) {
+              static void* (*real)(size_t);
+              static char* last;
+              static unsigned count;
+              if (!real) real = dlsym(RTLD_NEXT, "malloc");
+              if (n == 64 && last && ++count % 16 == 0) return last;
+              char* object = real(n);
+              if (n == 64) last = object;
+              return object;
+            }
+            void free(void* object) {}
+        """
+        library = tmp_path / "libwrong.so"
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", library, "-ldl"],
+            input=source,
+            text=True,
+            check=True,
+        )
+        done = mesh(
+            *("stress", "threads", "--threads=1", "--load=100", "--iterations=20000"),
+            f"--peer=wrong={library}",
+            status=1,
+        )
+        assert json.loads(done.stdout)["wrong"] > 0
+
+    def test_bad_input(self) -> None:
+        assert "invalid choice: 'x'" in refused("stress", "x")
+        assert "at least 1" in refused("stress", "threads", "--threads=0")
 
 
 class TestCompare:
