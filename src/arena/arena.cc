@@ -18,7 +18,8 @@ constexpr PageCount kMinSegmentPages = 1024;
 // committed. Enough that a burst of spans that comes and goes costs no faults. Any span may have
 // the pages of another, so they do not make the heap larger than it was; large objects' fit less
 // often.
-constexpr PageCount kDirtyAllowance = 4096;
+constexpr PageCount kSmallDirtyAllowance = 4096;
+constexpr PageCount kLargeDirtyAllowance = 2048;
 constexpr PageCount kSmallDirtyShare = 2;
 constexpr PageCount kLargeDirtyShare = 4;
 // Where MayBeThere() looks.
@@ -270,7 +271,8 @@ SpanId Arena::NextSpan(SpanId after, SizeClass size_class) {
 
 void Arena::LimitDirtyLocked(bool small) {
   PageCount committed = static_cast<PageCount>(statistics_.committed_bytes >> kPageShift);
-  PageCount limit = kDirtyAllowance + committed / (small ? kSmallDirtyShare : kLargeDirtyShare);
+  PageCount limit = small ? kSmallDirtyAllowance + committed / kSmallDirtyShare
+                          : kLargeDirtyAllowance + committed / kLargeDirtyShare;
   PageHeap& runs = HeapOf(small);
   if (runs.dirty_pages() <= limit) return;
   // Half of it goes at once, so that the next spans that come and go find it quiet again.
