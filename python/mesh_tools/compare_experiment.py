@@ -53,11 +53,18 @@ class CompareRun:
         physical = self._physical()
         return float(physical.mean()) if len(physical) else 0.0
 
+    @property
+    def late_bytes(self) -> float:
+        """Median of physical memory over the last quarter of the run [bytes]."""
+        physical = self._physical()
+        return float(np.median(physical[len(physical) * 3 // 4 :])) if len(physical) else 0.0
+
     def to_json(self) -> dict[str, Any]:
         """Returns the run as plain data."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         plain["series"] = None if self.series is None else self.series.to_json()
-        return {**plain, "peak_bytes": self.peak_bytes, "mean_bytes": self.mean_bytes}
+        figures = {"peak": self.peak_bytes, "mean": self.mean_bytes, "late": self.late_bytes}
+        return {**plain, **{f"{name}_bytes": value for name, value in figures.items()}}
 
     def _physical(self) -> npt.NDArray[np.int64]:
         return np.empty(0, np.int64) if self.series is None else self.series.physical_bytes

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,16 @@ def test_classes_agree() -> None:
 def test_a_stopped_process_can_be_read() -> None:
     with mesh_program.running(extra=_QUIET) as program:
         os.kill(program.pid, signal.SIGSTOP)
+        with window.Window(program.pid) as opened:
+            assert snapshot.collect(opened).live_bytes > 600_000
+
+
+def test_the_file_of_the_library_is_not_needed(tmp_path: pathlib.Path) -> None:
+    # As in a container, or after an upgrade.
+    copy = tmp_path / "renamed.so"
+    shutil.copy(mesh_program.LIBRARY, copy)
+    with mesh_program.running(extra={**_QUIET, "LD_PRELOAD": str(copy)}) as program:
+        copy.unlink()
         with window.Window(program.pid) as opened:
             assert snapshot.collect(opened).live_bytes > 600_000
 

@@ -2,7 +2,7 @@
 
 Prints a table and writes NAME.json and NAME.png: physical memory over time, time, processor time.
 The command's output is dropped, and it gets no input. Each round runs it twice on each allocator:
-once for the time, once to look at its memory.
+once for the time, once to look at its memory. Compare runs of one call, not calls.
 """
 
 import argparse
@@ -130,7 +130,7 @@ def _table(comparison: results.Comparison[_Run]) -> Table:
     timed, observed = parts.values()
     table = Table(box=None, pad_edge=False)
     table.add_column("")
-    for name in ("peak", "mean", "time", "CPU time"):
+    for name in ("peak", "mean", "last quarter", "time", "CPU time"):
         table.add_column(name, justify="right")
         table.add_column("to glibc", justify="right")
     for name in comparison.allocator_names:
@@ -138,6 +138,7 @@ def _table(comparison: results.Comparison[_Run]) -> Table:
         for part, value in (
             (observed, lambda run: run.peak_bytes),
             (observed, lambda run: run.mean_bytes),
+            (observed, lambda run: run.late_bytes),
             (timed, lambda run: run.wall_s),
             (timed, lambda run: run.cpu_s),
         ):

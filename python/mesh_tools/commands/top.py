@@ -4,6 +4,8 @@ Read from outside, without stopping anything. Ends with Ctrl-C.
 """
 
 import argparse
+import pathlib
+import re
 import time
 
 from rich.console import Console, Group, RenderableType
@@ -117,4 +119,7 @@ def _draw(screen: RenderableType, path: str) -> None:
     with open("/dev/null", "w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=_PICTURE_COLUMNS, file=nowhere)
         console.print(screen)
-        console.save_svg(path, title="mesh top")
+        picture = console.export_svg(title="mesh top")
+    # It asks for fonts of another server.
+    picture = re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL)
+    pathlib.Path(path).write_text(picture, encoding="utf-8")

@@ -22,7 +22,7 @@ from .. import command_line, program_file, snapshot, spans, views, window
 
 _SIGNAL_STATUS = 128
 # Part of the time that looking may take.
-_LOOKING_SHARE = 0.1
+_LOOKING_SHARE = 0.25
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
