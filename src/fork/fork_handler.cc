@@ -49,6 +49,7 @@ void ForkHandler::Separate(MiniHeap* span) {
     return;
   }
   ranges_[batch_count_] = {span->address(), span->length()};
+  windows_[batch_count_] = global_.backing().WindowOf(*span);
   batch_[batch_count_++] = span;
   if (batch_count_ == WriteBarrier::kMaxRanges) CopyBatch();
 }
@@ -59,7 +60,7 @@ void ForkHandler::CopyBatch() NO_THREAD_SAFETY_ANALYSIS {
   WriteBarrier& barrier = global_.barrier();
   if (count == 0) return;
   uint64_t give_up_ns = os::MonotonicNs() + kBarrierPatienceNs;
-  while (!barrier.Begin({ranges_, count})) {
+  while (!barrier.Begin({ranges_, count}, {windows_, count})) {
     if (os::MonotonicNs() >= give_up_ns) {
       refused_ += count;
       return;

@@ -51,6 +51,7 @@ class ForkHandler {
   // Spans to copy back, as many as the barrier holds at once.
   MiniHeap* batch_[WriteBarrier::kMaxRanges];
   Range ranges_[WriteBarrier::kMaxRanges];
+  uintptr_t windows_[WriteBarrier::kMaxRanges];
   uint32_t batch_count_ = 0;
   // Spans that the kernel refused to make private: a child would write into its parent's memory.
   uint32_t refused_ = 0;

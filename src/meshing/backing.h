@@ -85,6 +85,11 @@ class Backing {
     const Chunk& chunk = ChunkOf(page);
     return !chunk.retired && !chunk.private_views;
   }
+  // Where the window shows what a span shows by a shared view; 0 if the span's memory is its own.
+  uintptr_t WindowOf(const MiniHeap& span) const {
+    if (span.memory() != SpanMemory::kBacked || !NeedsSeparation(span.backing())) return 0;
+    return AddressOf(span.backing());
+  }
   // Replaces the shared view at `address` by a private one of the same pages: one call. False when
   // there is no descriptor, or the kernel refuses; nothing has changed then.
   bool MakePrivate(uintptr_t address, BackingPage first, PageCount pages);

@@ -100,14 +100,14 @@ bool WriteBarrier::Cover(Range range) {
   return uffd_.Register(range.address, range.length).ok();
 }
 
-bool WriteBarrier::Begin(std::span<const Range> ranges) {
-  MESH_DCHECK(!active_);
+bool WriteBarrier::Begin(std::span<const Range> ranges, std::span<const uintptr_t> windows) {
+  MESH_DCHECK(!active_ && windows.size() == ranges.size());
   refused_index_ = -1;
   if (ranges.empty() || ranges.size() > kMaxRanges) return false;
   os::Result<os::SignalMask> before = os::SetSignalMask(os::kAllSignals);
   if (!before.ok()) return false;
   signals_before_ = before.value;
-  TakeRanges(ranges);
+  TakeRanges(ranges, windows);
   SetTier(Choose());
   if (tier() != BarrierTier::kNone) {
     if (ExcludePublished()) {
@@ -122,11 +122,12 @@ bool WriteBarrier::Begin(std::span<const Range> ranges) {
   return false;
 }
 
-void WriteBarrier::TakeRanges(std::span<const Range> ranges) {
+void WriteBarrier::TakeRanges(std::span<const Range> ranges, std::span<const uintptr_t> windows) {
   count_ = ranges.size();
   for (size_t i = 0; i < count_; i++) {
     MESH_DCHECK(ranges[i].address % kPageSize == 0 && ranges[i].length % kPageSize == 0);
     ranges_[i] = ranges[i];
+    windows_[i] = windows[i];
     states_[i] = State::kPlain;
     order_[i] = static_cast<uint16_t>(i);
   }
@@ -184,15 +185,21 @@ bool WriteBarrier::ExcludePublished() {
   }
   // Who began to share memory after Choose() had looked either sees that it is closed, and waits,
   // or is seen here.
-  if (any_left && !IsShared() && (tier() != BarrierTier::kSegv || handler_.BeginPass()))
+  if (any_left && !IsShared() &&
+      (tier() != BarrierTier::kSegv || (ReserveSpare() && handler_.BeginPass()))) {
     return true;
+  }
+  spare_.Drop();
   buffers_.Open();
   return false;
 }
 
 // Ends what ExcludePublished() began.
 void WriteBarrier::EndTier() {
-  if (tier() == BarrierTier::kSegv) handler_.EndPass();
+  if (tier() == BarrierTier::kSegv) {
+    handler_.EndPass();
+    spare_.Drop();
+  }
   if (tier() == BarrierTier::kUserfaultUserOnly || tier() == BarrierTier::kSegv) buffers_.Open();
 }
 
@@ -273,14 +280,39 @@ void WriteBarrier::ReleaseAllByUserfault() {
   });
 }
 
+// Sets aside what the private ranges may need to be replaced by.
+bool WriteBarrier::ReserveSpare() {
+  size_t length = 0;
+  for (size_t i = 0; i < count_; i++) {
+    if (states_[i] == State::kPlain && windows_[i] == 0) length += ranges_[i].length;
+  }
+  return spare_.Reserve(length);
+}
+
+// Puts other memory of the same contents in the place of a range that is read-only.
+bool WriteBarrier::Replace(size_t index) {
+  const Range& range = ranges_[index];
+  if (windows_[index] == 0) return spare_.Replace(range);
+  return os::Alias(windows_[index], range.length, range.address).ok();
+}
+
 void WriteBarrier::ReleaseRunByMprotect(const Run& run) {
-  // Mappings were cut when the run was protected; joining them again needs nothing that the kernel
-  // could be out of for long.
+  const auto [address, length] = run.range;
+  // What the kernel is out of it may have again. What a limit or a filter forbids it will not do.
   constexpr int kTries = 1000;
   for (int i = 0; i < kTries; i++) {
-    if (os::Protect(run.range.address, run.range.length, os::Protection::kReadWrite).ok()) return;
+    if (os::Protect(address, length, os::Protection::kReadWrite).ok()) return;
+    // It may have been refused to protect anything: that writes to each page as it is.
+    if (os::Populate(address, length).ok()) return;
+    bool replaced = true;
+    for (size_t place = run.first; place < run.end; place++) {
+      const size_t index = order_[place];
+      if (states_[index] != State::kRemapped && Replace(index)) states_[index] = State::kRemapped;
+      replaced &= states_[index] == State::kRemapped;
+    }
+    if (replaced) return;
   }
-  FatalAt("the kernel keeps memory read-only", reinterpret_cast<const void*>(run.range.address));
+  FatalAt("the kernel keeps memory read-only", reinterpret_cast<const void*>(address));
 }
 
 void WriteBarrier::MarkRemapped(size_t index) {

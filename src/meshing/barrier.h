@@ -6,7 +6,7 @@
 //   kUserfault         writers wait in the kernel, system calls and io_uring included
 //   kUserfaultUserOnly stores wait likewise; buffers of system calls are left alone (published.h)
 //   kSegv              mprotect, writers wait in a SIGSEGV handler (segv_handler.h); buffers
-//                      as above
+//                      as above; spare_memory.h for what stays read-only
 //
 // One mesher at a time. Between Begin() and Finish() it reads the ranges and may replace any of
 // them with mremap(MREMAP_FIXED) or mmap(MAP_FIXED); it must not store into them, and must not wait
@@ -34,6 +34,7 @@
 #include "src/meshing/published.h"
 #include "src/meshing/range.h"
 #include "src/meshing/segv_handler.h"
+#include "src/meshing/spare_memory.h"
 #include "src/os/signals.h"
 #include "src/os/userfaultfd.h"
 
@@ -86,9 +87,11 @@ class WriteBarrier {
   bool Cover(Range range);
 
   // Makes every store into the ranges wait until Finish(). They are whole pages and disjoint; at
-  // most kMaxRanges. Returns: false, and nothing has changed [W1], when it cannot be done:
-  // refused_index() may say why.
-  bool Begin(std::span<const Range> ranges);
+  // most kMaxRanges. `windows` says of each where else its memory is mapped, if that is shared
+  // memory, and 0 if it is private: what kSegv needs to know to put other memory in its place where
+  // the kernel would leave it read-only. Returns: false, and nothing has changed [W1], when it
+  // cannot be done: refused_index() may say why.
+  bool Begin(std::span<const Range> ranges, std::span<const uintptr_t> windows);
 
   // True when the kernel may be storing into the range, or knows a part of it by the memory behind
   // it: it is not protected and must be left alone.
@@ -161,7 +164,7 @@ class WriteBarrier {
   bool CanUse(BarrierTier tier);
   BarrierTier Choose();
 
-  void TakeRanges(std::span<const Range> ranges);
+  void TakeRanges(std::span<const Range> ranges, std::span<const uintptr_t> windows);
   bool ExcludePinned();
   bool ExcludePublished();
   bool ProtectAll();
@@ -170,7 +173,9 @@ class WriteBarrier {
   void ReleaseAll();
   void ReleaseAllByUserfault();
   bool ReleaseRunByUserfault(const Run& run);
+  bool ReserveSpare();
   void ReleaseRunByMprotect(const Run& run);
+  bool Replace(size_t index);
   void EndTier();
   void RestoreSignals();
   void SetStates(const Run& run, State state);
@@ -195,6 +200,8 @@ class WriteBarrier {
   int refused_index_ = -1;
   size_t count_ = 0;
   Range ranges_[kMaxRanges];
+  uintptr_t windows_[kMaxRanges] = {};
+  SpareMemory spare_;  // kSegv
   State states_[kMaxRanges] = {};
   uint16_t order_[kMaxRanges] = {};  // indices by rising address
 };

@@ -63,6 +63,7 @@ bool Mesher::Add(std::span<MiniHeap* const> leaders) {
     if (leader == keeper) continue;
     leader->ForEachMember([&](MiniHeap* member) {
       ranges_[move_count_] = {member->address(), member->length()};
+      windows_[move_count_] = backing_.WindowOf(*member);
       moves_[move_count_++] = {member, group_count_, false};
     });
   }
@@ -110,7 +111,7 @@ MeshResult Mesher::Run() {
   MeshResult result;
   touched_ = move_count_;
   if (move_count_ == 0) return result;
-  result.barrier_failed = !barrier_.Begin({ranges_, move_count_});
+  result.barrier_failed = !barrier_.Begin({ranges_, move_count_}, {windows_, move_count_});
   if (!result.barrier_failed) {
     for (uint32_t i = 0; i < move_count_; i++) {
       if (!barrier_.is_excluded(i)) CopyObjects(moves_[i].span, groups_[moves_[i].group].to);
@@ -173,9 +174,10 @@ uint32_t Mesher::Fold(std::span<MiniHeap* const> spans) {
   uint32_t count = static_cast<uint32_t>(spans.size());
   for (uint32_t i = 0; i < count; i++) {
     ranges_[i] = {spans[i]->address(), spans[i]->length()};
+    windows_[i] = backing_.WindowOf(*spans[i]);
     groups_[i] = {spans[i]->backing(), spans[i]->pages(), nullptr, false};
   }
-  if (count == 0 || !barrier_.Begin({ranges_, count})) return 0;
+  if (count == 0 || !barrier_.Begin({ranges_, count}, {windows_, count})) return 0;
   uint32_t folded = 0;
   for (uint32_t i = 0; i < count; i++) {
     if (barrier_.is_excluded(i)) continue;

@@ -95,6 +95,7 @@ class Mesher {
   MappingBudget& budget_;
   Move moves_[kMaxMoves];
   Range ranges_[kMaxMoves];
+  uintptr_t windows_[kMaxMoves];
   Group groups_[kMaxMoves];
   uint32_t move_count_ = 0;
   uint32_t group_count_ = 0;

@@ -29,6 +29,7 @@ namespace mesh::os {
   X(kAlias, "alias")                                       \
   X(kRemap, "remap")                                       \
   X(kProtect, "protect")                                   \
+  X(kUnprotect, "unprotect")                               \
   X(kResident, "resident")                                 \
   X(kMemoryFile, "memory file")                            \
   X(kTruncate, "truncate")                                 \

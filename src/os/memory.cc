@@ -206,8 +206,8 @@ Status MovePagesKeepSource(uintptr_t source, size_t length, uintptr_t target) {
 
 Status Protect(uintptr_t address, size_t length, Protection protection) {
   constexpr int kBits[] = {PROT_NONE, PROT_READ, kReadWrite};
-  return GatedStatus(Call::kProtect, SYS_mprotect, address, length,
-                     kBits[static_cast<int>(protection)]);
+  const Call call = protection == Protection::kReadWrite ? Call::kUnprotect : Call::kProtect;
+  return GatedStatus(call, SYS_mprotect, address, length, kBits[static_cast<int>(protection)]);
 }
 
 Result<size_t> ResidentPages(uintptr_t address, size_t length) {

@@ -91,8 +91,9 @@ class Player {
 
   void Refuse() {
     os::Call call = static_cast<os::Call>(input_.Below(os::kCallKinds));
-    // Memory that stays read-only for good leaves no way out; so does a thread that stays deaf.
-    bool may_last = call != os::Call::kProtect && call != os::Call::kSignalMask;
+    // Memory that stays read-only, and cannot be replaced either, leaves no way out; nor does a
+    // thread that stays deaf.
+    bool may_last = call != os::Call::kUnprotect && call != os::Call::kSignalMask;
     int64_t nth = 1 + input_.Below(32);
     int64_t times = input_.Below(8);
     if (times == 0 && may_last) times = os::FaultInjector::kForever;

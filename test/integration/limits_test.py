@@ -106,6 +106,17 @@ def test_refused_calls(
 
 
 @every_tier
+@pytest.mark.parametrize("forks", ["0", "1"])
+def test_data_limit_reached_during_a_mesh(
+    forks: str, situation: tiers.Situation, root: pathlib.Path
+) -> None:
+    """Another thread takes up what read-only pages leave of RLIMIT_DATA."""
+    settings = {"MESH_EXPECT_FORK": forks}
+    outcome = tiers.run(root, situation, "tier_data_limit", settings=settings)
+    tiers.check_meshed(outcome, situation)
+
+
+@every_tier
 @pytest.mark.parametrize(("resource", "limit"), LIMITS)
 def test_resource_limits(
     resource: str, limit: int, situation: tiers.Situation, root: pathlib.Path

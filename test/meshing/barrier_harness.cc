@@ -60,11 +60,14 @@ volatile uint64_t* BarrierHarness::live_slot(size_t pair, int member, size_t ind
 
 bool BarrierHarness::Begin(size_t first, size_t count) {
   std::vector<Range> ranges;
+  std::vector<uintptr_t> windows;
   for (size_t pair = first; pair < first + count; pair++) {
-    ranges.push_back(span(pair, 0));
-    ranges.push_back(span(pair, 1));
+    for (int member : {0, 1}) {
+      ranges.push_back(span(pair, member));
+      windows.push_back(meshed_[pair] ? window_ + pair * kPageSize : 0);
+    }
   }
-  return barrier_.Begin(ranges);
+  return barrier_.Begin(ranges, windows);
 }
 
 bool BarrierHarness::Mesh(size_t first, size_t count) {

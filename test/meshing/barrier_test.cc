@@ -213,10 +213,34 @@ TEST_P(BarrierTiers, AnyRefusalLeavesMemoryIntact) {
   EXPECT_GT(failed_begins, 0u);
 }
 
+// What mprotect(2) is refused for good: to make memory read-only, or to make it writable again. Its
+// pages are private, or shared views of the window.
+TEST_P(BarrierTiers, ProtectionRefusedForGoodIsSurvived) {
+  if (GetParam() != BarrierTier::kSegv) GTEST_SKIP();
+  for (bool is_meshed : {false, true}) {
+    ASSERT_TRUE(!is_meshed || harness_->Mesh(0, 4));
+    for (os::Call call : {os::Call::kProtect, os::Call::kUnprotect}) {
+      os::FaultInjector injector;
+      injector.Refuse(call, ENOMEM, 1, os::FaultInjector::kForever);
+      EXPECT_EQ(harness_->Begin(0, 4), call == os::Call::kUnprotect);
+      if (call == os::Call::kUnprotect) harness_->Finish();
+      EXPECT_GT(injector.refused(), 0);
+      injector.Reset();
+      ExpectIntact();
+    }
+  }
+  const size_t mappings = os::MappingCount().value;
+  for (int i = 0; i < 100; i++) {
+    ASSERT_TRUE(harness_->Begin(0, 4));
+    harness_->Finish();
+  }
+  EXPECT_LT(os::MappingCount().value, mappings + 20) << "what was set aside is given back";
+}
+
 TEST_P(BarrierTiers, RefusesNoneAndTooMany) {
-  EXPECT_FALSE(harness_->barrier().Begin({}));
+  EXPECT_FALSE(harness_->barrier().Begin({}, {}));
   std::vector<Range> many(WriteBarrier::kMaxRanges + 1);
-  EXPECT_FALSE(harness_->barrier().Begin(many));
+  EXPECT_FALSE(harness_->barrier().Begin(many, std::vector<uintptr_t>(many.size())));
   ExpectIntact();
 }
 
@@ -231,7 +255,7 @@ TEST_P(BarrierTiers, ManyScatteredRangesCostNoMappingsInTheEnd) {
   std::vector<Range> ranges;  // every other page, backwards
   for (size_t pair = 2 * kPairs; pair-- > 0;) ranges.push_back(harness.span(pair, 1));
   for (int i = 0; i < 3; i++) {
-    ASSERT_TRUE(harness.barrier().Begin(ranges));
+    ASSERT_TRUE(harness.barrier().Begin(ranges, std::vector<uintptr_t>(ranges.size())));
     if (GetParam() != BarrierTier::kSegv) {
       EXPECT_LE(os::MappingCount().value, mappings + kSlack);
     }
@@ -250,7 +274,7 @@ TEST_P(BarrierTiers, AVforkChildMayNotMesh) {
   std::vector<char> stack(256 * 1024);
   const int child = clone(
       [](void*) {
-        begun = barrier->Begin(ranges);
+        begun = barrier->Begin(ranges, std::vector<uintptr_t>(ranges.size()));
         return 0;
       },
       stack.data() + stack.size(), CLONE_VM | CLONE_VFORK | SIGCHLD, nullptr);
@@ -348,10 +372,6 @@ TEST_P(BarrierTiers, PinnedMemoryIsExcludedInEveryTier) {
   for (size_t i = 0; i < 8; i++) EXPECT_EQ(harness_->barrier().is_excluded(i), i == 2);
   harness_->Finish();
   harness_->buffers().EndStanding(pinned.address);
-  const Range all = harness_->arena();
-  ASSERT_TRUE(harness_->buffers().LendStanding(all, SyscallBuffers::Standing::kPinned));
-  EXPECT_FALSE(harness_->Begin(0, 4));  // nothing is left
-  harness_->buffers().EndStanding(all.address);
   ExpectIntact();
 }
 

@@ -166,9 +166,7 @@ std::vector<Case> AllCases() {
                   (refusal.where == Where::kSegv && setting.tier == BarrierTier::kSegv) ||
                   (refusal.where == Where::kUserfault && setting.tier == BarrierTier::kUserfault);
       if (!fits) continue;
-      // Memory that stays read-only for good leaves no way out: the barrier ends the program.
-      int64_t many = refusal.call == Call::kProtect ? 100 : FaultInjector::kForever;
-      for (int64_t times : {int64_t{1}, many}) {
+      for (int64_t times : {int64_t{1}, FaultInjector::kForever}) {
         cases.push_back({refusal, setting, times});
       }
     }

@@ -106,7 +106,7 @@ static inline void CheckObject(const TierObject* object, size_t index) {
   }
 }
 
-static void* MeshAllTheWhile(void* unused) {
+static inline void* MeshAllTheWhile(void* unused) {
   // Not static: a child's mesher must not find what its parent's had in hand.
   TierObject* objects = calloc(kObjects, sizeof *objects);
   REQUIRE(objects != NULL);

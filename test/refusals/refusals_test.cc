@@ -205,15 +205,16 @@ void PrepareRuntime() {
   }
 }
 
-// Memory that stays read-only for good, or a thread that stays deaf: there is no way out.
-bool MustEnd(Call call) { return call == Call::kProtect || call == Call::kSignalMask; }
+// A thread that stays deaf: there is no way out.
+bool MustEnd(Call call) { return call == Call::kSignalMask; }
 
 [[noreturn]] void LiveAndDie(Life& life) {
   alarm(kLongestLifeSeconds);
   FaultInjector injector;
   int error = os::LikelyError(life.call);
   if (life.any_kind) {
-    injector.Spare(Call::kProtect);
+    // Memory that stays read-only, and cannot be replaced either.
+    injector.Spare(Call::kUnprotect);
     injector.Spare(Call::kSignalMask);
     // fstat(2) of a descriptor that is open has no reason to fail, and it says what is ours to
     // close.
