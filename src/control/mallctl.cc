@@ -53,6 +53,32 @@ int ReadText(const Request& request, std::string_view text) {
   return 0;
 }
 
+// Collects a report in the caller's room; `size` counts what does not fit too.
+struct Room {
+  char* text;
+  size_t room;
+  size_t size;
+
+  static void Append(void* context, std::string_view text) {
+    Room* self = static_cast<Room*>(context);
+    size_t left = self->size < self->room ? self->room - self->size : 0;
+    memcpy(self->text + (self->size < self->room ? self->size : self->room), text.data(),
+           text.size() < left ? text.size() : left);
+    self->size += text.size();
+  }
+};
+
+int ReadJson(const Request& request, const Statistics& statistics) {
+  if (request.has_new()) return EPERM;
+  if (!request.wants_old()) return 0;
+  Room room{static_cast<char*>(request.oldp), *request.oldlenp, 0};
+  WriteJson(statistics, {Room::Append, &room});
+  Room::Append(&room, std::string_view("\0", 1));
+  bool fits = room.size <= room.room;
+  *request.oldlenp = fits ? room.size : room.room;
+  return fits ? 0 : EINVAL;
+}
+
 int Run(const Request& request, size_t (*command)(void* context)) {
   if (request.has_new()) return EPERM;
   if (request.wants_old() && *request.oldlenp != sizeof(size_t)) return EINVAL;
@@ -180,6 +206,7 @@ bool FindAlias(std::string_view name, const Statistics& s, uint64_t* value) {
   if (request.name == "stats.barrier_tier") {
     return ReadOnly<const char*>(request, statistics.barrier_tier);
   }
+  if (request.name == "stats.json") return ReadJson(request, statistics);
   if (request.name == "arena.text") {
     LineWriter line;
     DescribeArena(statistics, &line);

@@ -40,6 +40,8 @@ inline constexpr ControlKeySpec kControlKeys[] = {
     {"mesh.scavenge", "size_t", "call", "Gives free pages back; yields the bytes given back."},
     {"arena", "size_t", "read", "Addresses reserved by the arena in bytes."},
     {"arena.text", "char[]", "read", "The arena in words."},
+    {"stats.json", "char[]", "read",
+     "All statistics as one JSON object, as in MESH_STATS_FILE; 32 KiB hold it."},
     {"stats.resident", "size_t", "read", "Proportional set size of the process in bytes."},
     {"stats.physical", "size_t", "read",
      "Physical memory of the process in bytes: anonymous part of the proportional set size, and "

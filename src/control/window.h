@@ -1,6 +1,6 @@
 // Window: what another process needs to read this one's statistics and spans, and to ask for work.
 //
-//   ELF note "Mesh"  ->  mesh_window  ->  WindowHead, then field_count WindowFields
+//   ELF note "Mesh"  ->  kMeshWindow  ->  WindowHead, then field_count WindowFields
 //
 // Nothing is written for readers: they look at the counters themselves, through process_vm_readv(2)
 // or /proc/PID/mem, and the fields say where these lie. So a look costs the process nothing, needs

@@ -59,7 +59,7 @@ void FormatFileName(std::string_view pattern, LineWriter* name) {
 void WriteFile(const char* pattern, const Statistics& statistics) {
   LineWriter name;
   FormatFileName(pattern, &name);
-  name.Text({"", 1});  // the null behind it
+  name.Text(std::string_view("\0", 1));
   int descriptor = open(name.view().data(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (descriptor == -1) {
     LineWriter line;

@@ -131,7 +131,7 @@ constinit WindowRequest request;
 }  // namespace
 
 // Reached through the note alone, also in a program that is stripped or linked statically.
-extern "C" constinit const WindowHead mesh_window = {
+extern "C" constinit const WindowHead kMeshWindow = {
     {'M', 'E', 'S', 'H', 'W', 'I', 'N', '\0'},
     kWindowVersion,
     WindowLayout::kFieldCount,
@@ -149,7 +149,7 @@ asm(".pushsection .note.mesh, \"a\", %note\n"
     ".long 5, 8, 1\n"  // bytes of the name, of the description, type
     ".asciz \"Mesh\"\n"
     ".balign 4\n"
-    "0: .quad mesh_window - 0b\n"
+    "0: .quad kMeshWindow - 0b\n"
     ".popsection\n");
 
 void Runtime::ServeRequest() {

@@ -232,5 +232,23 @@ TEST_F(MallctlTest, ArenaInWords) {
   EXPECT_EQ(std::string(text, 5), "1677#");
 }
 
+TEST_F(MallctlTest, EverythingAsJson) {
+  std::string text(32 << 10, '#');
+  size_t size = text.size();
+  ASSERT_EQ(Call("stats.json", text.data(), &size, nullptr, 0), 0);
+  EXPECT_EQ(text.substr(0, 14), "{\n\"mesh_count\"");
+  EXPECT_EQ(text.substr(size - 3, 4), std::string("}\n\0#", 4));
+  EXPECT_EQ(strlen(text.c_str()), size - 1);
+  std::string whole = text;
+  for (size_t room : {size - 1, size_t{100}, size_t{0}}) {
+    text.assign(text.size(), '#');
+    size_t taken = room;
+    EXPECT_EQ(Call("stats.json", text.data(), &taken, nullptr, 0), EINVAL);
+    EXPECT_EQ(taken, room);
+    EXPECT_EQ(text.substr(0, room + 1), whole.substr(0, room) + "#");
+  }
+  EXPECT_EQ(Call("stats.json", nullptr, nullptr, text.data(), 1), EPERM);
+}
+
 }  // namespace
 }  // namespace mesh
