@@ -118,7 +118,8 @@ void PutEnd() {
   Put(".SH NOTES\n"
       "Judge memory by the proportional set size: the resident set size counts a meshed page once\n"
       "for each of its addresses.\n"
-      ".SH SEE ALSO\n.BR mesh (1),\n.BR malloc (3),\n.BR mallinfo (3),\n.BR malloc_info (3),\n.BR ld.so (8)\n"
+      ".SH SEE ALSO\n.BR mesh (1),\n.BR malloc (3),\n.BR mallinfo (3),\n.BR malloc_info (3),\n.BR "
+      "ld.so (8)\n"
       ".PP\nB. Powers, D. Tench, E. D. Berger, A. McGregor: Mesh: Compacting Memory Management "
       "for\n"
       "C/C++ Applications. PLDI 2019.\n");
