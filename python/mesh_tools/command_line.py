@@ -1,5 +1,6 @@
 """What the programs of this directory share: bad flags end in one line, files are found."""
 
+import contextlib
 import os
 import pathlib
 import sys
@@ -39,7 +40,7 @@ def built_file(path: str, target: str) -> pathlib.Path:
 
 
 def find_library(text: str | None) -> pathlib.Path:
-    """Finds libmesh.so: the one named, that of $MESH_LIBRARY, or the one installed or built here.
+    """Finds libmesh.so: the one named, that of $MESH_LIBRARY, built here, or installed.
 
     Raises:
         UsageError: there is none.
@@ -50,19 +51,18 @@ def find_library(text: str | None) -> pathlib.Path:
         if not path.is_file():
             raise UsageError(f"there is no library {named}")
         return path
+    with contextlib.suppress(UsageError):
+        return built_file("src/libmesh/libmesh.so", "//python:mesh")
     # `make install` puts the package into lib/mesh, beside the library.
     beside = pathlib.Path(__file__).resolve().parents[2] / "libmesh.so.1"
     if beside.is_file():
         return beside
     installed = allocators.find_library("libmesh.so.1")
-    if installed is not None:
-        return installed
-    try:
-        return built_file("src/libmesh/libmesh.so", "//src/libmesh:libmesh.so")
-    except UsageError:
+    if installed is None:
         raise UsageError(
             "there is no libmesh.so: sudo make install, or name it by --library or $MESH_LIBRARY"
-        ) from None
+        )
+    return installed
 
 
 def preloading(library: pathlib.Path) -> dict[str, str]:
