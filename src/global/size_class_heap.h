@@ -187,7 +187,7 @@ class SizeClassHeap {
   void RestoreLocked(MiniHeap* leader) REQUIRES(lock_);
   MeshResult RunBatchLocked(Mesher& mesher) REQUIRES(lock_);
   void ReleaseLocked(void* const* objects, uint32_t count, bool lenient) REQUIRES(lock_);
-  MiniHeap* SpanAtLocked(uintptr_t address) REQUIRES(lock_);
+  MiniHeap* SpanAtLocked(uintptr_t address, uintptr_t* base) REQUIRES(lock_);
   static void RefuseFree(void* object, bool lenient, const char* why);
   void AfterFreeLocked(MiniHeap* span, MiniHeap* leader) REQUIRES(lock_);
   bool ReleaseMemberLocked(MiniHeap* member) REQUIRES(lock_);

@@ -3,13 +3,10 @@
 
 namespace mesh {
 
-SizeClass AlignedClassFor(size_t size, size_t alignment) {
-  if (size > kMaxSmallSize || alignment > kPageSize) return kNoClass;
-  if (alignment <= kMinAlignment) return ClassFor(size);
+SizeClass PinnedClassFor(size_t size, size_t alignment) {
   // A power of two, so a mask tells a multiple.
   auto fits = [&](const SizeClassInfo& info) { return (info.size & (alignment - 1)) == 0; };
-  bool pinned = alignment >= kPinnedAlignment;
-  if (pinned && size <= kSizeClasses[kClassCount - 1].size && alignment < kPageSize) {
+  if (size <= kSizeClasses[kClassCount - 1].size && alignment < kPageSize) {
     for (SizeClass c = kFirstPinnedClass; c < kClassCount; c++) {
       if (kSizeClasses[c].size >= size && fits(kSizeClasses[c])) return c;
     }
@@ -17,7 +14,7 @@ SizeClass AlignedClassFor(size_t size, size_t alignment) {
   SizeClass c = ClassFor(RoundUp(size > 0 ? size : 1, alignment));
   for (; c < kFirstPinnedClass; c++) {
     const SizeClassInfo& info = kSizeClasses[c];
-    if (fits(info) && !(pinned && info.meshable)) return c;
+    if (fits(info) && !info.meshable) return c;
   }
   return kNoClass;
 }

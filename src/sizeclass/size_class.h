@@ -172,9 +172,19 @@ constexpr SizeClass ClassFor(size_t size) {
   return internal::kCoarse[(size + 127) / 128];
 }
 
+// AlignedClassFor() for alignments from kPinnedAlignment to a page.
+SizeClass PinnedClassFor(size_t size, size_t alignment);
+
 // The class for `size` bytes at `alignment`, a power of two; kNoClass if no span can serve it, and
 // it has to be a large object.
-SizeClass AlignedClassFor(size_t size, size_t alignment);
+// Sizes rise in steps that are powers of two. The multiple of the alignment that `size` is rounded
+// to is a class's size where the alignment is a step or more; where it is less, every size is a
+// multiple of it.
+constexpr SizeClass AlignedClassFor(size_t size, size_t alignment) {
+  if (size > kMaxSmallSize || alignment > kPageSize) return kNoClass;
+  if (alignment >= kPinnedAlignment) return PinnedClassFor(size, alignment);
+  return ClassFor(RoundUp(size > 0 ? size : 1, alignment));
+}
 
 // The slot of a span in which the byte at `offset` from its base lies; in a unit's tail, one that
 // lies elsewhere.

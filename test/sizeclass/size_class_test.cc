@@ -68,7 +68,7 @@ TEST(SizeClass, MultiplicationsDivide) {
 
 TEST(SizeClass, AlignedClassesAreAlignedAndSmall) {
   for (size_t alignment = 16; alignment <= kPageSize; alignment *= 2) {
-    for (size_t size = 1; size <= kMaxSmallSize; size += 7) {
+    for (size_t size = 0; size <= kMaxSmallSize; size++) {
       SizeClass c = AlignedClassFor(size, alignment);
       if (c == kNoClass) continue;
       const SizeClassInfo& info = kSizeClasses[c];
