@@ -9,6 +9,7 @@
 namespace mesh {
 
 enum class LockRank : uint8_t {
+  kBringUp,         // the runtime is being made: whatever it is made of may take its own locks
   kMesh,            // one mesher at a time; held across a whole pass; other threads never need it
   kThreadRegistry,  // list of thread heaps; may not allocate from the heap
   kSizeClass,  // one per class: bins and bitmaps of its MiniHeaps; held while a batch is meshed

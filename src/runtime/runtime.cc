@@ -36,7 +36,7 @@ constexpr uint32_t kClockInterval = 16;
 constexpr size_t kAddressSpaceShare = 16;
 constexpr size_t kSmallestSegment = 4 * kMiB;
 
-constinit Mutex bring_up_lock(LockRank::kLeaf);
+constinit Mutex bring_up_lock(LockRank::kBringUp);
 
 BarrierTier TierOf(BarrierChoice choice) {
   switch (choice) {
