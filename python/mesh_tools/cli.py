@@ -82,9 +82,27 @@ def overview() -> str:
     return "\n".join([f"usage: {_FORM}", "", *rows, "", "mesh COMMAND --help says more."])
 
 
+def parse(parser: argparse.ArgumentParser, rest: Sequence[str]) -> argparse.Namespace:
+    """Parses a command's arguments; what is behind the first `--` is PROGRAM and its arguments.
+
+    Where the program comes before that, the `--` is one of its own. (argparse alone treats `--`
+    in another way in each version of Python.)
+    """
+    mark = rest.index("--") if "--" in rest else len(rest)
+    head, tail = list(rest[:mark]), list(rest[mark + 1 :])
+    if not any(action.dest == "program" for action in parser._actions):
+        return parser.parse_args(rest)
+    parsed = parser.parse_args(head)
+    if parsed.program is not None:
+        parsed.arguments = [*parsed.arguments, *rest[mark:]]
+    elif tail:
+        parsed.program, parsed.arguments = tail[0], tail[1:]
+    return parsed
+
+
 def _run(name: str, rest: Sequence[str]) -> int:
     command = load(name)
-    return command.run(make_parser(name, command).parse_args(rest))
+    return command.run(parse(make_parser(name, command), rest))
 
 
 def run(argv: Sequence[str]) -> int:

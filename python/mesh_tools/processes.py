@@ -29,11 +29,19 @@ def command_of(pid: int) -> str:
 class Scanner:
     """Finds the processes that run Mesh and that we may look into; remembers those that do not."""
 
+    # Looks after which those that do not run Mesh are asked again: one may have been caught in the
+    # middle of an exec.
+    _FORGET_AFTER = 10
+
     def __init__(self) -> None:
         self._others: set[tuple[int, str]] = set()
+        self._looks = 0
 
     def observe(self) -> list[Observed]:
         """Returns all of them, by rising process id."""
+        if self._looks % self._FORGET_AFTER == 0:
+            self._others.clear()
+        self._looks += 1
         found = [self._observe(pid) for pid in sorted(self._pids())]
         return [observed for observed in found if observed is not None]
 
@@ -50,7 +58,6 @@ class Scanner:
             with window.Window(pid) as opened:
                 return Observed(pid, command_of(pid), snapshot.collect(opened))
         except (window.NotMesh, window.NotPermitted):
-            # A process that has just begun may come to have it: ask again until it has a heap.
             self._others.add(key)
         except window.WindowError:
             pass

@@ -154,7 +154,8 @@ class Memory:
                 f"the kernel does not let us look into process {self.pid}: run this as root, or "
                 f"sysctl kernel.yama.ptrace_scope=0 (it is {scope})"
             )
-        return f"the kernel does not let us look into process {self.pid}: run this as root"
+        hint = "a security module, or another user namespace" if os.getuid() == 0 else "run as root"
+        return f"the kernel does not let us look into process {self.pid}: {hint}"
 
 
 def _note_address(memory: Memory, image: int) -> int | None:

@@ -48,6 +48,18 @@ class TestRun:
         assert plain["live_bytes"] > 0
         assert len(plain["classes"]) > 40
 
+    @pytest.mark.parametrize(
+        ("arguments", "printed"),
+        [
+            (["--", "echo", "a", "--", "b"], "a -- b"),
+            (["echo", "a", "--", "b"], "a -- b"),
+            (["--set", "seed=1", "echo", "--set", "-x"], "--set -x"),
+            (["--", "echo", "--"], "--"),
+        ],
+    )
+    def test_the_arguments_are_its_own(self, arguments: list[str], printed: str) -> None:
+        assert mesh("run", *arguments).stdout == printed + "\n"
+
     def test_a_signal_ends_it_as_a_signal(self) -> None:
         text = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
         mesh("run", sys.executable, "-c", text, status=-signal.SIGTERM)
@@ -59,6 +71,8 @@ class TestRun:
         assert "Barrier tier:" in done.stderr
 
     def test_who_cannot_be_served(self, tmp_path: pathlib.Path) -> None:
+        assert "which program?" in refused("run")
+        assert "which program?" in refused("run", "--")
         assert refused("run", "no-such-program") == "mesh run: there is no program no-such-program"
         text = tmp_path / "text"
         text.write_text("no program")

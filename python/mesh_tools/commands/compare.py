@@ -39,12 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--peers", default=None, metavar="NAME=LIBRARY,...", help="default: those installed"
     )
     parser.add_argument("--library", metavar="FILE", help="libmesh.so; default: the installed one")
-    parser.add_argument("program", metavar="PROGRAM")
+    parser.add_argument("program", metavar="PROGRAM", nargs="?", help="the command to run")
     parser.add_argument("arguments", metavar="ARGUMENT", nargs=argparse.REMAINDER)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs everything, prints and writes."""
+    if arguments.program is None:
+        raise command_line.UsageError("which command? mesh compare [options] -- COMMAND ...")
     if arguments.rounds < 1 or arguments.sample_ms < 1:
         raise command_line.UsageError("--rounds and --sample-ms have to be at least 1")
     target = provenance.user_path(arguments.output)

@@ -30,12 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="also where the program has an allocator of its own"
     )
-    parser.add_argument("program", metavar="PROGRAM", help="a name on PATH, or a path")
+    parser.add_argument("program", metavar="PROGRAM", nargs="?", help="a name on PATH, or a path")
     parser.add_argument("arguments", metavar="ARGUMENT", nargs=argparse.REMAINDER)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Becomes the program; does not return."""
+    if arguments.program is None:
+        raise command_line.UsageError("which program? mesh run [options] -- PROGRAM ...")
     library = command_line.find_library(arguments.library)
     path = program_file.find(arguments.program)
     program = program_file.inspect(path, library)
