@@ -34,9 +34,9 @@ slow path, or begins to wait in a call (poll, epoll_wait, select, nanosleep and 
 once in most servers, and in one that does neither not before it does.
 
 A look is not free for the kernel: it holds back the program's mmap calls while it counts mappings
-and PSS, milliseconds for a heap of gigabytes. The library itself spends nothing on it: a request is one
-load on a slow path when there is none (0.17 % of the instructions of the benchmark that takes the
-slow path most often, `handover`; none to be seen in `churn`).
+and PSS, milliseconds for a heap of gigabytes. The library itself spends nothing on it: a request
+is one load on a slow path when there is none (0.17 % of the instructions of the benchmark that
+takes the slow path most often, `handover`; none to be seen in `churn`).
 
 Of the units, bytes, pages and nanoseconds end the names; what has none is a count.
 """
