@@ -30,6 +30,8 @@ class Plan:
 
     compact: ask the allocator for a compaction after freeing, where it knows "mesh.compact".
     keep_every: objects come one size after the other, and each N-th stays; 0: a random 10 % stays.
+    twelve_sizes: from 16 to 2048 bytes, with equal bytes of each. threads: that fill a part each
+    and free another's; 0: one does all. quiet: the idle time is one sleep, not many short ones.
     """
 
     executable: pathlib.Path
@@ -39,6 +41,9 @@ class Plan:
     seed: int
     compact: bool = False
     keep_every: int = 0
+    twelve_sizes: bool = False
+    threads: int = 0
+    quiet: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Returns the parameters as plain data."""
@@ -56,6 +61,9 @@ class _Program:
                 f"--idle_ms={plan.settle_s * 1000:.0f}",
                 f"--seed={plan.seed}",
                 f"--keep_every={plan.keep_every}",
+                f"--threads={plan.threads}",
+                *(["--twelve_sizes"] if plan.twelve_sizes else []),
+                *(["--quiet"] if plan.quiet else []),
                 *(["--compact"] if plan.compact else []),
             ],
             env=allocator.make_environment(),

@@ -1,5 +1,6 @@
-// A heap full of holes: objects of 16 to 1024 bytes, of which a random share is freed, or all but
-// every N-th of objects that come one size after the other.
+// A heap full of holes: objects of 16 to 1024 bytes, or of twelve sizes with equal bytes in each,
+// of which a random share is freed, or all but every N-th of objects that come one size after the
+// other.
 //
 // What fragment.cc, whose memory is measured, and fork_time.cc have in common. Object sizes, their
 // contents and which of them are freed follow from a seed, so that every byte can be checked and
@@ -9,6 +10,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -20,6 +22,9 @@ inline constexpr std::size_t kMinBytes = 16;
 inline constexpr std::size_t kMaxBytes = 1024;
 // With keep_every: objects of one size in a row; the sizes are powers of two.
 inline constexpr std::uint64_t kRow = 8192;
+// With twelve_sizes.
+inline constexpr std::size_t kSizes[] = {16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048};
+inline constexpr std::uint64_t kSizeCount = sizeof(kSizes) / sizeof(kSizes[0]);
 
 struct Shape {
   std::uint64_t mb = 64;
@@ -27,7 +32,24 @@ struct Shape {
   // 0, or which objects stay, instead of random ones.
   std::uint64_t keep_every = 0;
   std::uint64_t seed = 1;
+  // Objects of kSizes, as many bytes of each; they come mixed, or with keep_every one size after
+  // the other.
+  std::uint64_t twelve_sizes = 0;
 };
+
+// One of kSizes, as often as it takes for equal bytes: in proportion to 1 / size. `random` is
+// uniform.
+constexpr std::size_t SizeOfEqualShare(std::uint64_t random) {
+  constexpr std::uint64_t kScale = 6144;  // a multiple of all of them
+  std::uint64_t sum = 0;
+  for (std::size_t size : kSizes) sum += kScale / size;
+  random %= sum;
+  for (std::size_t size : kSizes) {
+    if (random < kScale / size) return size;
+    random -= kScale / size;
+  }
+  return kMaxBytes;
+}
 
 // Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
 inline std::uint64_t SplitMix(std::uint64_t x) {
@@ -41,10 +63,26 @@ inline std::uint64_t SplitMix(std::uint64_t x) {
 struct Object {
   Object(const Shape& shape, std::uint64_t index)
       : hash(SplitMix(shape.seed * 0x100000001b3u + index)),
-        size(shape.keep_every == 0 ? kMinBytes + hash % (kMaxBytes - kMinBytes + 1)
-                                   : kMinBytes << index / kRow % 7),
+        size(SizeOf(shape, hash, index)),
         is_freed(shape.keep_every == 0 ? SplitMix(hash) % 100 < shape.free_percent
                                        : index % shape.keep_every != 0) {}
+
+  static std::size_t SizeOf(const Shape& shape, std::uint64_t hash, std::uint64_t index) {
+    if (shape.twelve_sizes == 0) {
+      return shape.keep_every == 0 ? kMinBytes + hash % (kMaxBytes - kMinBytes + 1)
+                                   : kMinBytes << index / kRow % 7;
+    }
+    if (shape.keep_every == 0) return SizeOfEqualShare(hash >> 20);
+    // The objects of a round: kRow of the smallest size, and as many bytes of each of the others.
+    std::uint64_t round = 0;
+    for (std::size_t size : kSizes) round += kRow * kSizes[0] / size;
+    std::uint64_t place = index % round;
+    for (std::size_t size : kSizes) {
+      if (place < kRow * kSizes[0] / size) return size;
+      place -= kRow * kSizes[0] / size;
+    }
+    return kSizes[0];
+  }
 
   unsigned char ContentAt(std::size_t i) const {
     return static_cast<unsigned char>((hash >> 8 * (i % 8)) + i);
@@ -84,8 +122,12 @@ class Heap {
     objects_ = static_cast<unsigned char**>(table);
   }
 
-  void FillAll() {
-    for (std::uint64_t i = 0; i < count_; ++i) {
+  void FillAll() { FillPart(0, 1); }
+  void FreeSome() { FreePartOf(0, 1); }
+
+  // The same for one of `parts` equal parts. Parts may be filled, or freed, by a thread each.
+  void FillPart(std::uint64_t part, std::uint64_t parts) {
+    for (std::uint64_t i = Begin(part, parts); i < Begin(part + 1, parts); ++i) {
       const Object object(shape_, i);
       objects_[i] = static_cast<unsigned char*>(std::malloc(object.size));
       if (objects_[i] == nullptr) Die("malloc failed");
@@ -94,9 +136,8 @@ class Heap {
       ++live_;
     }
   }
-
-  void FreeSome() {
-    for (std::uint64_t i = 0; i < count_; ++i) {
+  void FreePartOf(std::uint64_t part, std::uint64_t parts) {
+    for (std::uint64_t i = Begin(part, parts); i < Begin(part + 1, parts); ++i) {
       const Object object(shape_, i);
       if (!object.is_freed) continue;
       std::free(objects_[i]);
@@ -110,7 +151,8 @@ class Heap {
   void FreeRest() {
     for (std::uint64_t i = 0; i < count_; ++i) std::free(objects_[i]);
     munmap(objects_, count_ * sizeof(*objects_));
-    count_ = live_ = live_bytes_ = 0;
+    count_ = 0;
+    live_ = live_bytes_ = 0;
   }
 
   // Stores into every byte that is live; the contents stay.
@@ -132,11 +174,15 @@ class Heap {
   std::uint64_t live_bytes() const { return live_bytes_; }
 
  private:
+  std::uint64_t Begin(std::uint64_t part, std::uint64_t parts) const {
+    return count_ * part / parts;
+  }
+
   const Shape shape_;
   unsigned char** objects_ = nullptr;
   std::uint64_t count_ = 0;
-  std::uint64_t live_ = 0;
-  std::uint64_t live_bytes_ = 0;
+  std::atomic<std::uint64_t> live_ = 0;
+  std::atomic<std::uint64_t> live_bytes_ = 0;
 };
 
 }  // namespace holes
