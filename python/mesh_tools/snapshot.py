@@ -84,6 +84,9 @@ class Snapshot:
     mappings_used: int
     mappings_budget: int
     longest_pause_ns: int
+    longest_wait_ns: int
+    background_turns: int
+    background_cpu_ns: int
     # Not rows of statistics.def, but of the snapshot all the same.
     barrier_tier: str
     period_ms: int
@@ -241,6 +244,9 @@ def _meshing(opened: window.Window) -> dict[str, int]:
         "mesh_failed_map": "moves_failed",
         "mesh_failed_barrier": "barrier_failed",
         "longest_pause_ns": "longest_pause_ns",
+        "longest_wait_ns": "longest_wait_ns",
+        "background_turns": "background_turns",
+        "background_cpu_ns": "background_cpu_ns",
     }
     return {name: opened.runtime_value(field) for name, field in names.items()}
 

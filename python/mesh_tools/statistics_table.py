@@ -80,7 +80,25 @@ PROCESS = (
         "longest_pause_ns",
         "nanoseconds",
         False,
-        "Longest time that any thread waited for meshing.",
+        "Longest time that meshing held a size class for one batch.",
+    ),
+    Statistic(
+        "longest_wait_ns",
+        "nanoseconds",
+        False,
+        "Longest time that any thread waited for such a batch.",
+    ),
+    Statistic(
+        "background_turns",
+        "count",
+        True,
+        "Turns of the background thread since the start.",
+    ),
+    Statistic(
+        "background_cpu_ns",
+        "nanoseconds",
+        True,
+        "Processor time of the background thread.",
     ),
 )
 

@@ -41,6 +41,9 @@ _EXACT = [
     "backing_bytes",
     "mappings_budget",
     "longest_pause_ns",
+    "longest_wait_ns",
+    "background_turns",
+    "background_cpu_ns",
 ]
 _QUIET = {"MESH_PERIOD_MS": "0"}
 

@@ -250,41 +250,90 @@ bool Arena::MoveLarge(SpanId from, SpanId to) {
 }
 
 SpanId Arena::NextSpan(SpanId after, SizeClass size_class) {
+  PageCount pages = UINT32_MAX;
+  while (!SeekSpan(&after, size_class, &pages)) {
+    if (after == kNoSpan) return kNoSpan;
+    pages = UINT32_MAX;
+  }
+  return after;
+}
+
+bool Arena::SeekSpan(SpanId* cursor, SizeClass size_class, PageCount* pages) {
   MutexLock lock(lock_);
-  bool begun = after == kNoSpan;
+  bool begun = *cursor == kNoSpan;
   for (uint32_t i = 0; i < segment_count_; i++) {
     const Segment& segment = *segments_[i];
-    bool is_here = !begun && segment.index == after >> kWindowPageShift;
+    bool is_here = !begun && segment.index == *cursor >> kWindowPageShift;
     if (!segment.small || !(begun || is_here)) continue;
-    for (PageIndex page = is_here ? PageMap::PageOf(after) + 1 : 0; page < segment.committed;
+    for (PageIndex page = is_here ? PageMap::PageOf(*cursor) + 1 : 0; page < segment.committed;
          page++) {
+      if (*pages > 0) {
+        --*pages;
+      } else if (page > 0) {
+        *cursor = PageMap::IdOf(segment, page) - 1;
+        return false;
+      }
       // order: relaxed; entries of the class are ordered by its lock, others do not match.
       PageEntry entry = segment.entries[page].load(std::memory_order_relaxed);
       if (entry.size_class() == size_class && entry.page_in_span() == 0) {
-        return PageMap::IdOf(segment, page);
+        *cursor = PageMap::IdOf(segment, page);
+        return true;
       }
     }
     begun = true;
   }
-  return kNoSpan;
+  *cursor = kNoSpan;
+  return false;
+}
+
+PageCount Arena::DirtyLimitLocked(bool small) const {
+  PageCount committed = static_cast<PageCount>(statistics_.committed_bytes >> kPageShift);
+  return small ? kSmallDirtyAllowance + committed / kSmallDirtyShare
+               : kLargeDirtyAllowance + committed / kLargeDirtyShare;
 }
 
 void Arena::LimitDirtyLocked(bool small) {
-  PageCount committed = static_cast<PageCount>(statistics_.committed_bytes >> kPageShift);
-  PageCount limit = small ? kSmallDirtyAllowance + committed / kSmallDirtyShare
-                          : kLargeDirtyAllowance + committed / kLargeDirtyShare;
+  PageCount limit = DirtyLimitLocked(small);
   PageHeap& runs = HeapOf(small);
   if (runs.dirty_pages() <= limit) return;
+  // order: relaxed; see set_defers_return() and has_excess().
+  if (defers_return_.load(std::memory_order_relaxed) && runs.dirty_pages() <= 2 * limit) {
+    has_excess_.store(true, std::memory_order_relaxed);
+    return;
+  }
   // Half of it goes at once, so that the next spans that come and go find it quiet again.
-  statistics_.purged_pages_total += runs.Purge(limit / 2);
+  statistics_.purged_pages_total += runs.Purge(limit / 2, UINT32_MAX);
+}
+
+void Arena::ReturnExcess() {
+  // order: relaxed; see has_excess().
+  has_excess_.store(false, std::memory_order_relaxed);
+  for (bool small : {true, false}) {
+    PageCount limit = 0;
+    PageCount dirty = 0;
+    {
+      MutexLock lock(lock_);
+      limit = DirtyLimitLocked(small);
+      dirty = HeapOf(small).dirty_pages();
+    }
+    if (dirty > limit) ReturnDownTo(small, limit / 2);
+  }
+}
+
+size_t Arena::ReturnDownTo(bool small, PageCount keep) {
+  size_t returned = 0;
+  while (true) {
+    MutexLock lock(lock_);
+    PageCount pages = HeapOf(small).Purge(keep, kReturnStep);
+    statistics_.purged_pages_total += pages;
+    returned += pages;
+    if (pages < kReturnStep) return returned;
+  }
 }
 
 size_t Arena::Purge(size_t keep_bytes) {
   PageCount keep = static_cast<PageCount>(keep_bytes >> kPageShift);
-  MutexLock lock(lock_);
-  PageCount purged = small_runs_.Purge(keep / 2) + large_runs_.Purge(keep / 2);
-  statistics_.purged_pages_total += purged;
-  return size_t{purged} << kPageShift;
+  return (ReturnDownTo(true, keep / 2) + ReturnDownTo(false, keep / 2)) << kPageShift;
 }
 
 ArenaStatistics Arena::statistics() {

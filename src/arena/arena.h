@@ -13,6 +13,7 @@
 // [A2] Metadata lies outside all segments; no overflow of an object reaches it.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -72,7 +73,21 @@ class Arena {
   bool MoveLarge(SpanId from, SpanId to);
 
   // Returns memory of free runs to the system until `keep_bytes` are dirty. Returns bytes returned.
+  // The lock is let go after each piece of 4 MiB.
   size_t Purge(size_t keep_bytes);
+
+  // Somebody else looks after free runs (ReturnExcess()): threads that free pages return memory
+  // only when twice as much as may wait is there.
+  void set_defers_return(bool defers) {
+    // order: relaxed; who misses the change does the work himself, or leaves it once more.
+    defers_return_.store(defers, std::memory_order_relaxed);
+  }
+  // More pages are dirty than may wait: ReturnExcess() has something to do.
+  bool has_excess() const {
+    // order: relaxed; a hint.
+    return has_excess_.load(std::memory_order_relaxed);
+  }
+  void ReturnExcess();
 
   // Calls visit(address, length) for the committed part of every small segment, under the lock.
   template <typename Visit>
@@ -106,6 +121,9 @@ class Arena {
   // The first span of the class behind `after` (kNoSpan: from the start), or kNoSpan at the end.
   // The caller holds the class's lock, so that its spans stay; other classes' may come and go.
   SpanId NextSpan(SpanId after, SizeClass size_class);
+  // The same in steps: looks at no more than *pages pages, and counts them down. True: *cursor is
+  // the next span. False: *cursor is where to go on, or kNoSpan at the end.
+  bool SeekSpan(SpanId* cursor, SizeClass size_class, PageCount* pages);
 
   // The address space that a segment reserves at once [bytes]; less where RLIMIT_AS is tight.
   void set_segment_size(size_t bytes) {
@@ -121,6 +139,9 @@ class Arena {
   friend struct WindowLayout;  // tells other processes where the figures lie
   static constexpr uint32_t kSegmentLimit = 4096;
 
+  // Pages that are returned under one hold of the lock: a few hundred microseconds.
+  static constexpr PageCount kReturnStep = 1024;
+
   PageHeap& HeapOf(bool small) { return small ? small_runs_ : large_runs_; }
   SpanId TakeLocked(bool small, PageCount pages, PageCount alignment_pages, bool* clean)
       REQUIRES(lock_);
@@ -132,7 +153,10 @@ class Arena {
   SpanId AllocateHugeLocked(size_t pages, size_t alignment) REQUIRES(lock_);
   void FreeHugeLocked(SpanId id) REQUIRES(lock_);
   bool ResizeHugeLocked(SpanId id, size_t pages) REQUIRES(lock_);
+  PageCount DirtyLimitLocked(bool small) const REQUIRES(lock_);
   void LimitDirtyLocked(bool small) REQUIRES(lock_);
+  // Returns memory until `keep` pages are dirty. Returns pages returned.
+  size_t ReturnDownTo(bool small, PageCount keep);
 
   Mutex lock_{LockRank::kArena};
   PageHeap small_runs_ GUARDED_BY(lock_);
@@ -141,6 +165,8 @@ class Arena {
   uint32_t segment_count_ GUARDED_BY(lock_) = 0;
   PageCount segment_pages_ = kWindowPages;
   Segment* free_huge_ GUARDED_BY(lock_) = nullptr;  // linked through `next`
+  std::atomic<bool> defers_return_{false};
+  std::atomic<bool> has_excess_{false};
   ArenaStatistics statistics_ GUARDED_BY(lock_);
 };
 

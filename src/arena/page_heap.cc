@@ -150,15 +150,17 @@ void PageHeap::Give(SpanId id, PageCount pages, bool dirty) {
   Insert(id, pages, dirty);
 }
 
-PageCount PageHeap::Purge(PageCount keep) {
+PageCount PageHeap::Purge(PageCount keep, PageCount most) {
   PageCount purged = 0;
-  while (dirty_pages_ > keep) {
+  while (dirty_pages_ > keep && purged < most) {
     int bin = kBins - 1;
     while (dirty_.heads[bin] == kNoSpan) bin--;
     SpanId id = dirty_.heads[bin];
-    PageCount pages = PageMap::Record<FreeRun>(id)->pages;
+    PageCount whole = PageMap::Record<FreeRun>(id)->pages;
+    PageCount pages = whole < most - purged ? whole : most - purged;
     if (!os::ReleasePages(PageMap::AddressOf(id), size_t{pages} << kPageShift).ok()) break;
     Remove(id);
+    if (pages < whole) Insert(id + pages, whole - pages, true);
     Give(id, pages, false);
     purged += pages;
   }

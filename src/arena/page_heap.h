@@ -49,7 +49,7 @@ class PageHeap {
 
   // Returns memory to the system until at most `keep` dirty pages are left, longest runs first.
   // Returns: pages returned. A refusal of the kernel ends it early; nothing is lost.
-  PageCount Purge(PageCount keep);
+  PageCount Purge(PageCount keep, PageCount most);
 
   PageCount dirty_pages() const { return dirty_pages_; }
   PageCount clean_pages() const { return clean_pages_; }

@@ -12,6 +12,9 @@ namespace mesh {
 // Sleeps while `word` holds `expected`; may return early for any reason.
 void FutexWait(std::atomic<uint32_t>& word, uint32_t expected);
 
+// The same for `ns` at most.
+void FutexWaitFor(std::atomic<uint32_t>& word, uint32_t expected, uint64_t ns);
+
 // Wakes at most `count` sleepers.
 void FutexWake(std::atomic<uint32_t>& word, int count);
 

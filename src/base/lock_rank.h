@@ -10,13 +10,16 @@ namespace mesh {
 
 enum class LockRank : uint8_t {
   kBringUp,         // the runtime is being made: whatever it is made of may take its own locks
-  kMesh,            // one mesher at a time; held across a whole pass; other threads never need it
+  kBackground,      // starting and stopping the background thread; libc allocates under it
+  kPass,            // one pass at a time; held across all of it, plans included
+  kMesh,            // the mesher, the barrier and the backing; held for one batch of a pass
   kThreadRegistry,  // list of thread heaps; may not allocate from the heap
-  kSizeClass,  // one per class: bins and bitmaps of its MiniHeaps; held while a batch is meshed
-  kArena,      // page runs and segments; system calls that give or take pages
-  kBacking,    // pages of the backing windows
-  kMetadata,   // chunks that metadata is cut from
-  kLeaf,       // nothing is taken under it
+  kSizeClass,    // one per class: bins and bitmaps of its MiniHeaps; held while a batch is meshed
+  kArena,        // page runs and segments; system calls that give or take pages
+  kBacking,      // pages of the backing windows
+  kMetadata,     // chunks that metadata is cut from
+  kThreadStart,  // records of threads that are being made; nothing is taken under it
+  kLeaf,         // nothing is taken under it
 };
 
 }  // namespace mesh

@@ -22,6 +22,15 @@ void Pause() {
 }  // namespace
 
 void Mutex::LockSlow() {
+  // order: relaxed; see set_meter().
+  WaitMeter* meter = meter_.load(std::memory_order_relaxed);
+  if (MESH_LIKELY(meter == nullptr)) return Wait();
+  uint64_t began_ns = meter->Begin();
+  Wait();
+  meter->End(began_ns);
+}
+
+void Mutex::Wait() {
   for (int turn = 0; turn < kSpinTurns; turn++) {
     uint32_t expected = kFree;
     // order: relaxed load, acquire on success; pairs with the release in Unlock().

@@ -1,4 +1,4 @@
-// Mutex: a futex lock of four bytes that allocates nothing, knows its rank and survives fork.
+// Mutex: a futex lock that allocates nothing, knows its rank and survives fork.
 //
 // Drepper, "Futexes Are Tricky" (2011), mutex 2: 0 free, 1 held, 2 held and somebody may sleep.
 // A short spin comes first: nearly every section here is shorter than a sleep.
@@ -13,6 +13,7 @@
 
 #include "src/base/lock_rank.h"
 #include "src/base/thread_annotations.h"
+#include "src/base/wait_meter.h"
 
 namespace mesh {
 
@@ -49,12 +50,19 @@ class CAPABILITY("mutex") Mutex {
 
   LockRank rank() const { return rank_; }
 
+  // By the holder: from here on those who have to wait are counted in `meter`; null: no more.
+  void set_meter(WaitMeter* meter) {
+    // order: relaxed; a meter outlives the lock, and who misses it is not counted.
+    meter_.store(meter, std::memory_order_relaxed);
+  }
+
  private:
   static constexpr uint32_t kFree = 0;
   static constexpr uint32_t kHeld = 1;
   static constexpr uint32_t kHeldWithSleepers = 2;
 
   void LockSlow();
+  void Wait();
   void WakeOne();
 #if MESH_DEBUG
   void NoteTaken();
@@ -65,6 +73,7 @@ class CAPABILITY("mutex") Mutex {
 #endif
 
   std::atomic<uint32_t> state_{kFree};
+  std::atomic<WaitMeter*> meter_{nullptr};
   const LockRank rank_;
 };
 

@@ -17,6 +17,7 @@ namespace mesh {
 
 // Enumerators stand in the order of their choices in options.def.
 enum class BarrierChoice : int64_t { kAuto, kSingle, kUserfault, kUserfaultUser, kSegv, kNone };
+enum class BackgroundChoice : int64_t { kAuto, kNever, kAlways };
 enum class ForkChoice : int64_t { kAuto, kNever, kAlways };
 enum class RandomChoice : int64_t { kStart, kFull, kNone };
 

@@ -158,10 +158,10 @@ int ReadClass(const Request& request, std::string_view rest, const Statistics& s
   return ENOENT;
 }
 
-int ReadPauses(const Request& request, std::string_view rest, const Statistics& statistics) {
+int ReadBucket(const Request& request, std::string_view rest, const uint64_t* buckets) {
   uint64_t index = 0;
   if (!TakeIndex(&rest, kPauseBuckets, &index) || !rest.empty()) return ENOENT;
-  return ReadOnly<size_t>(request, statistics.pauses[index]);
+  return ReadOnly<size_t>(request, buckets[index]);
 }
 
 bool TakePrefix(std::string_view* text, std::string_view prefix) {
@@ -214,7 +214,8 @@ bool FindAlias(std::string_view name, const Statistics& s, uint64_t* value) {
   }
   std::string_view rest = request.name;
   if (TakePrefix(&rest, "stats.class.")) return ReadClass(request, rest, statistics);
-  if (TakePrefix(&rest, "stats.pauses.")) return ReadPauses(request, rest, statistics);
+  if (TakePrefix(&rest, "stats.pauses.")) return ReadBucket(request, rest, statistics.pauses);
+  if (TakePrefix(&rest, "stats.waits.")) return ReadBucket(request, rest, statistics.waits);
   return ENOENT;
 }
 

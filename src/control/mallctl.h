@@ -1,8 +1,8 @@
 // Mallctl: typed keys to read and steer the allocator, behind mesh_mallctl().
 //
 // Keys are the commands and settings of kControlKeys, "opt." and an option's name, "stats." and a
-// statistic's name, "stats.class.<i>.<field>", "stats.pauses.<i>". What is acted on is handed in.
-// Room: control. Thread rule: any thread; takes no lock of its own.
+// statistic's name, "stats.class.<i>.<field>", "stats.pauses.<i>", "stats.waits.<i>". What is acted
+// on is handed in. Room: control. Thread rule: any thread; takes no lock of its own.
 #pragma once
 
 #include <cstddef>

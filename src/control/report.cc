@@ -68,6 +68,8 @@ void WriteMeshing(const Statistics& s, const TextSink& sink) {
   out.Number("Mappings used:", s.mappings_used);
   out.Number("Mappings budget:", s.mappings_budget);
   out.Number("Mesh passes:", s.mesh_passes);
+  out.Number("Background turns:", s.background_turns);
+  out.Number("Background CPU ms:", s.background_cpu_ns / 1'000'000);
   out.Number("Meshed pages now:", s.meshed_pages_now);
   out.Number("Failed, mappings:", s.mesh_failed_mappings);
   out.Number("Failed, map:", s.mesh_failed_map);
@@ -75,19 +77,20 @@ void WriteMeshing(const Statistics& s, const TextSink& sink) {
 }
 
 // Buckets that counted nothing are left out.
-void WritePauses(const Statistics& s, const TextSink& sink) {
+void WriteHistogram(std::string_view one, std::string_view all, uint64_t longest_ns,
+                    const uint64_t* buckets, const TextSink& sink) {
   LineWriter line;
-  line.Text("Longest pause us:").PadTo(kFigureColumn).Fixed(s.longest_pause_ns, 1000, 1);
+  line.Text("Longest ").Text(one).Text(" us:").PadTo(kFigureColumn).Fixed(longest_ns, 1000, 1);
   line.Text("\n");
   sink.Put(&line);
   for (size_t i = 0; i < kPauseBuckets; i++) {
-    if (s.pauses[i] == 0) continue;
+    if (buckets[i] == 0) continue;
     bool is_last = i + 1 == kPauseBuckets;
-    line.Text(is_last ? "Pauses >= " : "Pauses < ");
+    line.Text(all).Text(is_last ? " >= " : " < ");
     line.Decimal(uint64_t{1} << (is_last ? i - 1 : i)).Text(" us:");
     line.PadTo(kFigureColumn);
     if (line.view().back() != ' ') line.Text(" ");
-    line.Decimal(s.pauses[i]).Text("\n");
+    line.Decimal(buckets[i]).Text("\n");
     sink.Put(&line);
   }
 }
@@ -205,7 +208,8 @@ void WriteDetails(const Statistics& s, const TextSink& sink) {
   WriteSummary(s, sink);
   WriteMemory(s, sink);
   WriteMeshing(s, sink);
-  WritePauses(s, sink);
+  WriteHistogram("pause", "Pauses", s.longest_pause_ns, s.pauses, sink);
+  WriteHistogram("wait", "Waits", s.longest_wait_ns, s.waits, sink);
   WriteClasses(s, sink);
 }
 

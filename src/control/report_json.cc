@@ -17,6 +17,15 @@ void PutClass(const ClassStatistics& c, const char* separator, const TextSink& s
   sink.Put(&line);
 }
 
+void PutHistogram(std::string_view name, const uint64_t* buckets, const TextSink& sink) {
+  LineWriter line;
+  line.Text("\"").Text(name).Text("\": [\n");
+  for (size_t i = 0; i < kPauseBuckets; i++) {
+    line.Decimal(buckets[i]).Text(i + 1 == kPauseBuckets ? "],\n" : ",\n");
+    sink.Put(&line);
+  }
+}
+
 }  // namespace
 
 void WriteJson(const Statistics& s, const TextSink& sink) {
@@ -30,11 +39,8 @@ void WriteJson(const Statistics& s, const TextSink& sink) {
   line.Text("\"physical_bytes\": ").Decimal(s.physical_bytes()).Text(",\n\"page_bytes\": ");
   line.Decimal(kPageSize).Text(",\n\"barrier_tier\": \"").Text(s.barrier_tier).Text("\",\n");
   sink.Put(&line);
-  line.Text("\"pauses\": [\n");
-  for (size_t i = 0; i < kPauseBuckets; i++) {
-    line.Decimal(s.pauses[i]).Text(i + 1 == kPauseBuckets ? "],\n" : ",\n");
-    sink.Put(&line);
-  }
+  PutHistogram("pauses", s.pauses, sink);
+  PutHistogram("waits", s.waits, sink);
   line.Text("\"classes\": [\n");
   sink.Put(&line);
   for (size_t i = 0; i < s.class_count; i++) {

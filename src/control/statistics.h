@@ -26,8 +26,10 @@ struct Statistics {
   // Name of the write barrier in force; never null, lives as long as the process.
   const char* barrier_tier = "none";
 
-  // pauses[i]: how often a thread waited 2^(i-1) to 2^i microseconds; see kPauseBuckets.
+  // [i]: 2^(i-1) to 2^i microseconds, see kPauseBuckets. pauses: how long batches held a size
+  // class; waits: how long threads waited for one.
   uint64_t pauses[kPauseBuckets] = {};
+  uint64_t waits[kPauseBuckets] = {};
 
   // Filled up to class_count, by rising object_size.
   uint64_t class_count = 0;

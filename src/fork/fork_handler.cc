@@ -124,7 +124,7 @@ void ForkHandler::Child(ThreadLocalHeap* mine, SyscallBuffers::Record* record,
                         uint64_t seed) NO_THREAD_SAFETY_ANALYSIS {
   if (refused_ > 0) Fatal("fork: the kernel refused to separate the child's memory");
   // Nobody sleeps on the locks here, but their words may say so: the wake-ups are for nobody.
-  global_.compactor().ForgetHoldsLocked();
+  global_.compactor().AfterForkInChildLocked();
   UnlockArena();
   UnlockHeaps();
   global_.barrier().AfterForkInChild(record);

@@ -2,17 +2,17 @@
 #include "src/global/compactor.h"
 
 #include <bit>
+#include <new>
 
 #include "src/base/check.h"
-#include "src/meshing/group_packer.h"
 #include "src/os/memory.h"
 #include "src/os/process.h"
 
 namespace mesh {
 namespace {
 
-// Virtual spans that one group may have: with each, a free slot of the group costs a longer walk.
-constexpr uint32_t kMaxGroupMembers = 64;
+// How long a pass stands back for threads that waited for its last batch.
+constexpr uint64_t kMostPatienceNs = 2'000'000;
 
 // The smallest object that may be a stack: what sigaltstack(2) takes on any machine. A store to a
 // stack that is protected by mprotect kills: the kernel has nowhere to push the signal's frame.
@@ -25,18 +25,20 @@ constexpr uint32_t kLeastStackBytes = 2048;
 constexpr int64_t kPagesBeforeLongSpans = 24 * 1024;
 constexpr PageCount kLongSpanPages = 8;
 
-// The first spans of `leaders` that can be meshed into one group. The packer counts groups that are
-// there already as one span each.
-uint32_t FittingPrefix(std::span<MiniHeap* const> leaders) {
-  uint32_t members = 0;
-  for (uint32_t i = 0; i < leaders.size(); i++) {
-    members += leaders[i]->member_count();
-    if (members > kMaxGroupMembers) return i;
-  }
-  return static_cast<uint32_t>(leaders.size());
-}
+static_assert(WaitMeter::kBuckets == kPauseBuckets);
 
 }  // namespace
+
+Compactor::Compactor(std::span<SizeClassHeap> heaps, Arena& arena, Mesher& mesher,
+                     WriteBarrier& barrier, MappingBudget& budget)
+    : heaps_(heaps),
+      arena_(arena),
+      mesher_(mesher),
+      barrier_(barrier),
+      budget_(budget),
+      meter_(os::MonotonicNs) {
+  for (SizeClassHeap& heap : heaps_) heap.set_meter(&meter_);
+}
 
 // False when this thread or process must not mesh, or there is no scratch memory.
 bool Compactor::PrepareLocked() {
@@ -73,7 +75,7 @@ void Compactor::RefreshBudgetLocked() {
 }
 
 // Whether the barrier of this pass may hold back stores to objects of the class.
-bool Compactor::MayMoveLocked(const SizeClassInfo& info) const {
+bool Compactor::MayMove(const SizeClassInfo& info) const {
   if (!info.meshable) return false;
   return barrier_.tier() != BarrierTier::kSegv || info.size < kLeastStackBytes;
 }
@@ -106,134 +108,185 @@ bool Compactor::Enter(bool wait) {
   return false;
 }
 
+bool Compactor::EnterPass(bool wait) {
+  // order: relaxed; a hint, so that who wants to wait need not race for the lock.
+  if (!wait) return !is_awaited() && pass_lock_.TryLock();
+  waiting_.fetch_add(1, std::memory_order_relaxed);
+  pass_lock_.Lock();
+  waiting_.fetch_sub(1, std::memory_order_relaxed);
+  return true;
+}
+
 void Compactor::Resume() {
   MutexLock lock(lock_);
   holds_--;
 }
 
-size_t Compactor::Run(const PassLimits& limits, bool wait) {
-  if (!Enter(wait)) return 0;
-  size_t freed = 0;
-  if (PrepareLocked()) {
-    statistics_.passes++;
-    for (size_t i = 0; i < heaps_.size(); i++) {
-      if (os::MonotonicNs() >= limits.deadline_ns) break;
-      SizeClassHeap& heap = heaps_[next_class_];
-      next_class_ = (next_class_ + 1) % heaps_.size();
-      const SizeClassInfo& info = kSizeClasses[heap.size_class()];
-      if (!MayMoveLocked(info) || !(heap.TakeChanged() || limits.every_class)) continue;
-      for (uint32_t units = info.max_units; units > 0; units /= 2) {
-        freed += size_t{CompactClassLocked(heap, units, limits)} << kPageShift;
-      }
-      if (limits.look_again) heap.NoteChanged();
-    }
-    if (freed > 0) NoteSavedLocked();
-    static_cast<void>(os::ReleasePages(reinterpret_cast<uintptr_t>(scratch_), sizeof(Scratch)));
+void Compactor::AfterForkInChildLocked() NO_THREAD_SAFETY_ANALYSIS {
+  holds_ = 0;
+  // A pass that another thread was in the middle of has nobody to go on with it.
+  new (&pass_lock_) Mutex(LockRank::kPass);
+  progress_ = {};
+  meter_.ForgetWaiting();
+  // order: relaxed; the child has one thread.
+  waiting_.store(0, std::memory_order_relaxed);
+}
+
+// The lock of a class goes to whoever comes first, and that is who has just let it go. So threads
+// that had to wait for a batch are let in before the next.
+void Compactor::LetOthersIn() const {
+  if (meter_.waiting() == 0) return;
+  uint64_t until_ns = os::MonotonicNs() + kMostPatienceNs;
+  while (meter_.waiting() > 0 && os::MonotonicNs() < until_ns) os::YieldThread();
+}
+
+PassResult Compactor::Run(const PassLimits& limits, bool wait) {
+  PassResult result;
+  if (!EnterPass(wait)) return result;
+  bool may_begin = Enter(wait);
+  if (may_begin) {
+    may_begin = PrepareLocked();
+    if (may_begin) statistics_.passes++;
+    // Where nothing may be done, nothing is left to do.
+    result.is_complete = !may_begin;
+    lock_.Unlock();
   }
-  lock_.Unlock();
-  return freed;
+  if (may_begin) {
+    if (limits.every_class) progress_ = {};
+    size_t classes = heaps_.size();
+    while (os::MonotonicNs() < limits.deadline_ns && (wait || !is_awaited())) {
+      if (progress_.heap != nullptr) {
+        if (!Step(limits, wait, &result)) break;
+      } else if (classes > 0) {
+        classes--;
+        BeginClass(limits);
+      } else {
+        result.is_complete = true;
+        break;
+      }
+    }
+    if (progress_.heap == nullptr) {
+      static_cast<void>(os::ReleasePages(reinterpret_cast<uintptr_t>(scratch_), sizeof(Scratch)));
+    }
+  }
+  pass_lock_.Unlock();
+  if (result.freed > 0) NoteSaved();
+  return result;
 }
 
 uint32_t Compactor::Fold(uint64_t deadline_ns, bool wait) {
-  if (!Enter(wait)) return 0;
+  if (!EnterPass(wait)) return 0;
   uint32_t saved = 0;
   os::PageTable table;
-  if (PrepareLocked() && table.Open().ok()) {
+  bool may_begin = Enter(wait);
+  if (may_begin) {
+    may_begin = PrepareLocked();
+    lock_.Unlock();
+  }
+  if (may_begin && table.Open().ok()) {
     for (size_t classes = 0; classes < heaps_.size() && os::MonotonicNs() < deadline_ns;) {
       SizeClassHeap& heap = heaps_[fold_class_];
-      if (MayMoveLocked(kSizeClasses[heap.size_class()]) && heap.statistics().meshed > 0) {
+      if (MayMove(kSizeClasses[heap.size_class()]) && heap.statistics().meshed > 0) {
+        LetOthersIn();
+        if (!Enter(wait)) break;
         uint64_t began = os::MonotonicNs();
-        saved += heap.FoldBatch(mesher_, table, &fold_cursor_);
+        uint32_t pages = heap.FoldBatch(mesher_, table, &fold_cursor_, batch_pages_ / 2);
         NotePauseLocked(os::MonotonicNs() - began);
+        statistics_.pages_folded += pages;
+        lock_.Unlock();
+        saved += pages;
         if (fold_cursor_ != kNoSpan) continue;
       }
       fold_cursor_ = kNoSpan;
       fold_class_ = (fold_class_ + 1) % heaps_.size();
       classes++;
     }
-    statistics_.pages_folded += saved;
   }
-  lock_.Unlock();
+  pass_lock_.Unlock();
   return saved;
 }
 
-// Long spans come first: each of them saves more for its mapping.
-// Returns: pages freed.
-uint32_t Compactor::CompactClassLocked(SizeClassHeap& heap, uint32_t units,
-                                       const PassLimits& limits) {
-  Scratch& s = *scratch_;
-  uint32_t count = heap.Withdraw(units, s.leaders, s.bits, s.counts);
-  uint32_t meshed = 0;
-  if (count > 1) {
-    uint32_t groups =
-        PlanLocked(kSizeClasses[heap.size_class()].slots * units, count, limits.tests_per_class);
-    meshed = MeshGroupsLocked(heap, groups, limits);
-  }
-  heap.Restore({s.leaders, count});
-  return meshed;
+void Compactor::BeginClass(const PassLimits& limits) {
+  SizeClassHeap& heap = heaps_[next_class_];
+  next_class_ = (next_class_ + 1) % heaps_.size();
+  if (!MayMove(kSizeClasses[heap.size_class()])) return;
+  if (!heap.TakeChanged() && !limits.every_class) return;
+  progress_ = {};
+  progress_.heap = &heap;
 }
 
-// Sorts the candidates by the group that the packer puts them in, those that are alone left out;
-// order[] becomes where each group starts. Returns: groups.
-uint32_t Compactor::PlanLocked(SlotIndex slots, uint32_t count, uint64_t tests) {
-  Scratch& s = *scratch_;
-  PackLimits limits{slots, kMaxGroupMembers, tests};
-  PackerArrays arrays{s.order, s.group, s.group_bits, s.group_count, s.members};
-  uint32_t groups = PackGroups({s.bits, count}, {s.counts, count}, limits, arrays);
-  for (uint32_t i = 0; i < count; i++) s.keys[i] = s.leaders[i]->id();
-  groups = NumberByAddress({s.keys, count}, groups, arrays);
-  uint32_t start = 0;
-  for (uint32_t g = 0; g < groups; g++) {
-    s.order[g] = start;
-    start += s.members[g];
+// Does the next piece of work in the class. False: the pass has to end here.
+bool Compactor::Step(const PassLimits& limits, bool wait, PassResult* result) {
+  Progress& p = progress_;
+  if (p.next < p.groups) return MeshBatch(wait, result);
+  if (p.is_packing) {
+    Plan(limits.tests_per_class);
+    return true;
   }
-  for (uint32_t i = 0; i < count; i++) {
-    if (s.group[i] != kUnmeshed) s.sorted[s.order[s.group[i]]++] = s.leaders[i];
+  if (p.units > 1) {
+    // Long spans come first: each of them saves more for its mapping.
+    p.units /= 2;
+    p.was_brief |= limits.look_again;
+    BeginPlan();
+    return true;
   }
-  for (uint32_t g = 0; g < groups; g++) s.order[g] -= s.members[g];
-  return groups;
+  if (p.units == 1 && p.is_surveyed) {
+    if (p.was_brief) p.heap->NoteChanged();
+    p = {};
+    return true;
+  }
+  if (p.units == 1) p.found = 0;
+  p.units = 0;
+  Survey();
+  bool is_enough = p.is_surveyed || p.found == kMaxCandidates;
+  if (is_enough) p.units = 2 * kSizeClasses[p.heap->size_class()].max_units;
+  return true;
 }
 
-uint32_t Compactor::MeshGroupsLocked(SizeClassHeap& heap, uint32_t groups,
-                                     const PassLimits& limits) {
-  Scratch& s = *scratch_;
-  uint32_t meshed = 0;
-  uint32_t next = 0;
-  // Planning may have used the time up: a plan that is there is begun all the same.
-  for (uint32_t batch = 0; next < groups; batch++) {
-    if (batch >= limits.least_batches && os::MonotonicNs() >= limits.deadline_ns) break;
-    uint32_t first = next;
-    uint64_t began = os::MonotonicNs();
-    MeshResult result = heap.MeshBatch(mesher_, [&](Mesher& mesher) {
-      while (next < groups && mesher.planned() < kMovesPerBatch) {
-        std::span<MiniHeap* const> group{s.sorted + s.order[next], s.members[next]};
-        uint32_t fitting = FittingPrefix(group);
-        bool planned = fitting < 2 || mesher.Add(group.first(fitting));
-        // One that does not fit behind others is tried again as the first of the next batch.
-        if (!planned && !mesher.is_empty()) break;
-        uint32_t done = fitting > 1 ? fitting : 1;
-        s.order[next] += done;
-        s.members[next] -= done;
-        if (s.members[next] == 0) next++;
-        if (!planned && budget_.is_exhausted()) break;
-      }
-    });
-    if (next > first) NotePauseLocked(os::MonotonicNs() - began);
-    meshed += result.pages_freed;
-    statistics_.spans_meshed += result.spans_freed;
-    statistics_.pages_meshed += result.pages_freed;
-    statistics_.moves_failed += result.moves_failed;
-    statistics_.barrier_failed += result.barrier_failed ? 1 : 0;
-    statistics_.mappings_refused += budget_.is_exhausted() ? 1 : 0;
-    if (result.barrier_failed || budget_.is_exhausted()) break;
+// False: another thread is at work, or a fork is about to come; the plan waits.
+bool Compactor::MeshBatch(bool wait, PassResult* result) {
+  LetOthersIn();
+  if (!Enter(wait)) return false;
+  if (is_stopped()) {
+    lock_.Unlock();
+    return false;
   }
-  if (next < groups) heap.NoteChanged();
-  return meshed;
+  Progress& p = progress_;
+  uint64_t began = 0;
+  uint32_t planned = 0;
+  MeshResult meshed = p.heap->MeshBatch(mesher_, [&](auto* gathered) {
+    began = os::MonotonicNs();
+    AddGroups(gathered);
+    planned = mesher_.planned();
+  });
+  if (planned > 0) {
+    uint64_t ns = os::MonotonicNs() - began;
+    NotePauseLocked(ns);
+    AdaptBatch(ns, planned);
+  }
+  NoteBatchLocked(meshed);
+  bool is_over = meshed.barrier_failed || budget_.is_exhausted();
+  lock_.Unlock();
+  result->freed += size_t{meshed.pages_freed} << kPageShift;
+  if (is_over) {
+    p.next = p.groups;
+    p.heap->NoteChanged();
+  }
+  return true;
 }
 
-void Compactor::NoteSavedLocked() {
+void Compactor::NoteBatchLocked(const MeshResult& result) {
+  statistics_.spans_meshed += result.spans_freed;
+  statistics_.pages_meshed += result.pages_freed;
+  statistics_.moves_failed += result.moves_failed;
+  statistics_.barrier_failed += result.barrier_failed ? 1 : 0;
+  statistics_.mappings_refused += budget_.is_exhausted() ? 1 : 0;
+}
+
+void Compactor::NoteSaved() {
   uint64_t pages = 0;
   for (SizeClassHeap& heap : heaps_) pages += heap.statistics().meshed_pages;
+  MutexLock lock(lock_);
   if (pages > statistics_.pages_saved_peak) statistics_.pages_saved_peak = pages;
 }
 
@@ -245,7 +298,10 @@ void Compactor::NotePauseLocked(uint64_t ns) {
 
 CompactorStatistics Compactor::statistics() {
   MutexLock lock(lock_);
-  return statistics_;
+  CompactorStatistics result = statistics_;
+  result.longest_wait_ns = meter_.longest_ns();
+  for (size_t i = 0; i < kPauseBuckets; i++) result.waits[i] = meter_.count(i);
+  return result;
 }
 
 }  // namespace mesh

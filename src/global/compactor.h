@@ -1,14 +1,17 @@
-// Compactor: decides when and what to mesh, a size class at a time, in batches.
+// Compactor: decides when and what to mesh, a size class at a time, in slices.
 //
-//   withdraw   spans leave the lists of their class         class lock, short
-//   plan       which of them share a physical span          no lock
-//   mesh       a batch of groups after the other            class lock, one batch long
-//   restore    what is left goes back                       class lock, short
+//   survey   which spans of the class have room       class lock, a few spans at a time
+//   plan     which of them share a physical span      no lock that another thread needs
+//   mesh     a batch of groups after the other        kMesh and the class lock, for one batch
 //
-// Room: global; above meshing. Locks: kMesh for a whole pass (one compactor at a time), the class's
-// as above. Allocates nothing from the heap; its scratch memory is mapped once and emptied.
+// All spans stay in use from the survey to their batch. There, what no longer fits is left out, so
+// that a plan may wait for the next slice, or become worse than possible, but never wrong.
+// Room: global; above meshing. Locks: kPass for a whole pass (one at a time; a fork does not wait
+// for it), kMesh and the class's as above. Allocates nothing from the heap; its scratch memory is
+// mapped once and emptied.
 //
-// [C1] A thread that allocates or frees waits for one batch at most.
+// [C1] A thread that allocates or frees waits for one batch at most, and comes before the next.
+//      Batches are sized by how long the last ones took.
 // [C2] No pass runs on a stack that lies in the heap: its own stores would wait for itself.
 #pragma once
 
@@ -17,8 +20,10 @@
 #include <span>
 
 #include "src/base/mutex.h"
+#include "src/base/wait_meter.h"
 #include "src/config/limits.h"
 #include "src/global/size_class_heap.h"
+#include "src/meshing/group_packer.h"
 #include "src/meshing/mesher.h"
 
 namespace mesh {
@@ -32,14 +37,23 @@ struct CompactorStatistics {
   uint64_t mappings_refused = 0;  // passes that the mapping budget cut short
   uint64_t moves_failed = 0;      // aliases that the kernel refused
   uint64_t barrier_failed = 0;    // batches for which no barrier could be raised
+  // Batches: how long each class was locked for one.
   uint64_t longest_pause_ns = 0;
   uint64_t pauses[kPauseBuckets] = {};  // [i]: 2^(i-1) to 2^i microseconds
+  // Threads: how long each waited for a class that a batch had locked.
+  uint64_t longest_wait_ns = 0;
+  uint64_t waits[kPauseBuckets] = {};
+};
+
+// What a pass came to.
+struct PassResult {
+  size_t freed = 0;          // physical bytes
+  bool is_complete = false;  // every class was looked at to its end, as far as the limits let it be
 };
 
 // How much one pass may do.
 struct PassLimits {
   uint64_t deadline_ns = UINT64_MAX;  // monotonic; a batch that has begun is finished
-  uint32_t least_batches = 1;         // of one class, whatever the deadline
   uint64_t tests_per_class = 0;       // bitmap tests
   bool every_class = false;           // also those where nothing has changed since the last pass
   bool look_again = false;  // what was looked at counts as changed: a longer look may find more
@@ -48,16 +62,15 @@ struct PassLimits {
 class Compactor {
  public:
   Compactor(std::span<SizeClassHeap> heaps, Arena& arena, Mesher& mesher, WriteBarrier& barrier,
-            MappingBudget& budget)
-      : heaps_(heaps), arena_(arena), mesher_(mesher), barrier_(barrier), budget_(budget) {}
+            MappingBudget& budget);
 
   // Mappings are made with fork(2) in mind ([MB2]); before first use.
   void set_spares_forks(bool spares) { spares_forks_ = spares; }
 
-  // Meshes what it finds within the limits; goes on with the class where the last pass stopped.
-  // Returns: physical bytes freed. 0 when another pass runs and `wait` is false, or a fork is about
-  // to come.
-  size_t Run(const PassLimits& limits, bool wait);
+  // Meshes what it finds within the limits; goes on where the last pass stopped, in the middle of
+  // a plan if need be. Nothing is done when `wait` is false and another thread is at work, or when
+  // a fork is about to come.
+  PassResult Run(const PassLimits& limits, bool wait);
 
   // Folds back what stores have copied out of the backing (private views), class by class, until
   // the deadline; goes on where the last call stopped. Returns: pages saved; 0 when another thread
@@ -79,29 +92,39 @@ class Compactor {
   // is meshed now would have to be separated again, when the fork cannot fail any more.
   void HoldLocked() REQUIRES(lock_) { holds_++; }
   void Resume();
-  // In a fork's child: the threads that held passes up are not here.
-  void ForgetHoldsLocked() REQUIRES(lock_) { holds_ = 0; }
+  // In a fork's child: the threads that held passes up, or were in one, are not here.
+  void AfterForkInChildLocked() REQUIRES(lock_);
 
   CompactorStatistics statistics();
   Mutex& lock() { return lock_; }
 
  private:
   friend struct WindowLayout;  // tells other processes where the figures lie
+  using Candidate = SizeClassHeap::Candidate;
+
   // Spans looked at in one go; more of them wait for the next.
   static constexpr uint32_t kMaxCandidates = 1 << 16;
 
-  // Spans that a batch moves before it is long enough: about a millisecond under the class's lock.
-  // (A last group of many spans may make it longer.)
-  static constexpr uint32_t kMovesPerBatch = 32;
+  // How long a batch should take under the class's lock; half of what a thread may wait.
+  static constexpr uint64_t kBatchNs = 400'000;
+  // A span that moves costs as much as this many pages to copy, whatever its length; and what a
+  // batch holds at first, at least and at most, in pages.
+  static constexpr uint32_t kMoveWeight = 4;
+  static constexpr uint32_t kFirstBatch = 100;
+  static constexpr uint32_t kLeastBatch = 2 * (kMoveWeight + 1);
+  static constexpr uint32_t kLargestBatch = 1024;
+
+  // Bitmap tests of a step: about 100 us.
+  static constexpr uint64_t kTestsPerStep = 1 << 15;
 
   // Mappings that have become private again before the segments are registered anew: until then
   // each stays a mapping of its own.
   static constexpr uint64_t kCoverAfter = 1024;
 
   struct Scratch {
-    MiniHeap* leaders[kMaxCandidates];
-    MiniHeap* sorted[kMaxCandidates];  // by group
-    uint32_t keys[kMaxCandidates];     // ids of the leaders: they rise with the addresses
+    Candidate found[kMaxCandidates];
+    SpanId ids[kMaxCandidates];     // of the spans that a plan is made for
+    SpanId sorted[kMaxCandidates];  // by group
     Bitmap bits[kMaxCandidates];
     Bitmap group_bits[kMaxCandidates];
     uint32_t order[kMaxCandidates];
@@ -111,19 +134,48 @@ class Compactor {
     uint16_t counts[kMaxCandidates];
   };
 
-  bool Enter(bool wait) TRY_ACQUIRE(true, lock_);
-  bool PrepareLocked() REQUIRES(lock_);
-  void RefreshBudgetLocked() REQUIRES(lock_);
-  bool MayMoveLocked(const SizeClassInfo& info) const REQUIRES(lock_);
-  void CoverSegmentsLocked() REQUIRES(lock_);
-  uint32_t CompactClassLocked(SizeClassHeap& heap, uint32_t units, const PassLimits& limits)
-      REQUIRES(lock_);
-  uint32_t PlanLocked(SlotIndex slots, uint32_t count, uint64_t tests) REQUIRES(lock_);
-  uint32_t MeshGroupsLocked(SizeClassHeap& heap, uint32_t groups, const PassLimits& limits)
-      REQUIRES(lock_);
-  void NoteSavedLocked() REQUIRES(lock_);
-  void NotePauseLocked(uint64_t ns) REQUIRES(lock_);
+  // Where a pass stands in a class; between passes too.
+  struct Progress {
+    SizeClassHeap* heap = nullptr;  // null: in none
+    SpanId cursor = kNoSpan;        // of the survey
+    bool is_surveyed = false;       // to the end
+    uint32_t found = 0;             // candidates
+    uint32_t units = 0;             // length of the spans that are planned for
+    uint32_t count = 0;             // candidates of that length
+    bool is_packing = false;        // the plan is being made
+    bool was_brief = false;         // a plan was made that a longer look may improve
+    PackProgress packing;
+    uint32_t groups = 0;  // of the plan
+    uint32_t next = 0;    // first group that is not meshed
+  };
 
+  bool Enter(bool wait) TRY_ACQUIRE(true, lock_);
+  bool is_awaited() const {
+    // order: relaxed; see EnterPass().
+    return waiting_.load(std::memory_order_relaxed) > 0;
+  }
+  bool EnterPass(bool wait) TRY_ACQUIRE(true, pass_lock_);
+  bool PrepareLocked() REQUIRES(pass_lock_, lock_);
+  void RefreshBudgetLocked() REQUIRES(lock_);
+  bool MayMove(const SizeClassInfo& info) const;
+  void CoverSegmentsLocked() REQUIRES(lock_);
+  void LetOthersIn() const;
+  void BeginClass(const PassLimits& limits) REQUIRES(pass_lock_);
+  bool Step(const PassLimits& limits, bool wait, PassResult* result) REQUIRES(pass_lock_);
+  void Survey() REQUIRES(pass_lock_);
+  void BeginPlan() REQUIRES(pass_lock_);
+  void Plan(uint64_t tests) REQUIRES(pass_lock_);
+  void SortPlan() REQUIRES(pass_lock_);
+  bool MeshBatch(bool wait, PassResult* result) REQUIRES(pass_lock_);
+  uint32_t MovesPerBatch() const REQUIRES(pass_lock_);
+  void AddGroups(SizeClassHeap::Gathered* gathered) REQUIRES(pass_lock_);
+  void NoteBatchLocked(const MeshResult& result) REQUIRES(lock_);
+  void NoteSaved();
+  void NotePauseLocked(uint64_t ns) REQUIRES(lock_);
+  void AdaptBatch(uint64_t ns, uint32_t moves) REQUIRES(pass_lock_);
+
+  Mutex pass_lock_{LockRank::kPass};
+  std::atomic<uint32_t> waiting_{0};  // threads that want a pass of their own
   Mutex lock_{LockRank::kMesh};
   std::atomic<bool> is_stopped_{false};
   bool spares_forks_ = false;
@@ -133,14 +185,17 @@ class Compactor {
   Mesher& mesher_;
   WriteBarrier& barrier_;
   MappingBudget& budget_;
-  Scratch* scratch_ GUARDED_BY(lock_) = nullptr;
+  WaitMeter meter_;
+  Scratch* scratch_ GUARDED_BY(pass_lock_) = nullptr;
+  Progress progress_ GUARDED_BY(pass_lock_);
+  uint32_t batch_pages_ GUARDED_BY(pass_lock_) = kFirstBatch;
   uint32_t holds_ GUARDED_BY(lock_) = 0;
   size_t covered_bytes_ GUARDED_BY(lock_) = 0;
   uint32_t covered_epoch_ GUARDED_BY(lock_) = 0;
   uint64_t covered_given_ GUARDED_BY(lock_) = 0;
-  size_t next_class_ GUARDED_BY(lock_) = 0;
-  size_t fold_class_ GUARDED_BY(lock_) = 0;
-  SpanId fold_cursor_ GUARDED_BY(lock_) = kNoSpan;
+  size_t next_class_ GUARDED_BY(pass_lock_) = 0;
+  size_t fold_class_ GUARDED_BY(pass_lock_) = 0;
+  SpanId fold_cursor_ GUARDED_BY(pass_lock_) = kNoSpan;
   CompactorStatistics statistics_ GUARDED_BY(lock_);
 };
 

@@ -11,7 +11,6 @@ namespace {
 // are tried all against all.
 constexpr uint64_t kBriefTests = uint64_t{1} << 17;
 constexpr uint64_t kThoroughTests = uint64_t{1} << 23;
-constexpr uint32_t kThoroughBatches = 4;
 constexpr uint64_t kCompactTests = uint64_t{1} << 28;
 
 // Passes of one Compact() at most, while mappings run short.
@@ -132,20 +131,19 @@ size_t GlobalHeap::Compact() {
   size_t freed = 0;
   // The budget is an upper bound, which the next pass replaces by a true count.
   for (int pass = 0; pass < kMostPasses; pass++) {
-    size_t more = compactor_.Run(limits, true);
+    size_t more = compactor_.Run(limits, true).freed;
     freed += more;
     if (more == 0 || !budget_.is_exhausted()) break;
   }
   return freed + (folded << kPageShift) + Scavenge();
 }
 
-void GlobalHeap::CompactBriefly(uint64_t deadline_ns, bool thorough) {
+PassResult GlobalHeap::CompactBriefly(uint64_t deadline_ns, bool thorough) {
   PassLimits limits;
   limits.deadline_ns = deadline_ns;
   limits.tests_per_class = thorough ? kThoroughTests : kBriefTests;
   limits.look_again = !thorough;
-  limits.least_batches = thorough ? kThoroughBatches : 1;
-  compactor_.Run(limits, false);
+  return compactor_.Run(limits, false);
 }
 
 void GlobalHeap::GiveUpDescriptors(unsigned int first, unsigned int last) {
@@ -158,8 +156,8 @@ void GlobalHeap::GiveUpDescriptors(unsigned int first, unsigned int last) {
   if (barrier) barrier_.DescriptorLost();
 }
 
-void GlobalHeap::FoldBriefly(uint64_t deadline_ns) {
-  if (backing_.has_private_views()) compactor_.Fold(deadline_ns, false);
+bool GlobalHeap::FoldBriefly(uint64_t deadline_ns) {
+  return backing_.has_private_views() && compactor_.Fold(deadline_ns, false) > 0;
 }
 
 size_t GlobalHeap::large_count() const {

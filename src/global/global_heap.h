@@ -54,9 +54,12 @@ class GlobalHeap {
   size_t Compact();
   // A pass of limited length, unless another one runs. `thorough`: the thread has time, so that
   // more spans are tried against each other.
-  void CompactBriefly(uint64_t deadline_ns, bool thorough);
+  PassResult CompactBriefly(uint64_t deadline_ns, bool thorough);
   // Folds copies of meshed pages back (Compactor::Fold), unless another thread is at work.
-  void FoldBriefly(uint64_t deadline_ns);
+  // Returns: whether it saved anything.
+  bool FoldBriefly(uint64_t deadline_ns);
+  // Whether stores may copy meshed pages, so that there may be something to fold.
+  bool has_private_views() const { return backing_.has_private_views(); }
 
   // The program is about to close descriptors `first` to `last`: ours among them are given up.
   void GiveUpDescriptors(unsigned int first, unsigned int last);

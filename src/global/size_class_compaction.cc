@@ -1,30 +1,57 @@
-// SizeClassHeap, the half for compaction and fork: withdrawing spans, folding, splitting off.
+// SizeClassHeap, the half for compaction and fork: surveys, batches, folding, splitting off.
 #include "src/global/size_class_heap.h"
 
 namespace mesh {
 
-uint32_t SizeClassHeap::Withdraw(uint32_t units, std::span<MiniHeap*> out, std::span<Bitmap> bits,
-                                 std::span<uint16_t> counts) {
-  MutexLock lock(lock_);
+uint32_t SizeClassHeap::Survey(SpanId* cursor, std::span<Candidate> out) {
+  PageCount pages = kSurveyedPages;
   uint32_t count = 0;
-  auto take_from = [&](SpanList& list) NO_THREAD_SAFETY_ANALYSIS {
-    for (MiniHeap* leader = list.front(); leader != nullptr && count < out.size();) {
-      MiniHeap* next = SpanList::Next(leader);
-      if (leader->units() == units && leader->in_use() * 8 <= leader->slots() * 7) {
-        RemoveFromListLocked(leader);
-        leader->SetPlace(SpanPlace::kWithdrawn);
-        leader->owner_ = 0;
-        out[count] = leader;
-        bits[count] = leader->GroupOccupancy();
-        counts[count] = leader->in_use_;
-        count++;
-      }
-      leader = next;
+  uint32_t looked = 0;
+  MutexLock lock(lock_);
+  while (looked < kSurveyedSpans && count < out.size()) {
+    if (!arena_->SeekSpan(cursor, size_class_, &pages)) break;
+    MiniHeap* span = MiniHeap::Of(*cursor);
+    looked++;
+    if (span->place_ == SpanPlace::kAttached && span->in_use_ == 0) {
+      PutBackLocked(span);
+      continue;
     }
-  };
-  for (SpanList& list : partial_) take_from(list);
-  take_from(attached_);
+    if (!IsCandidate(span)) continue;
+    if (!span->is_alone()) looked += kGroupWeight;
+    out[count++] = {*cursor, span->in_use_, span->units_, span->GroupOccupancy()};
+  }
   return count;
+}
+
+std::span<MiniHeap*> SizeClassHeap::GatherLocked(std::span<const SpanId> spans, uint32_t units,
+                                                 uint32_t most_members, Gathered* gathered) {
+  MESH_DCHECK(spans.size() <= gathered->room());
+  MiniHeap** leaders = gathered->leaders_ + gathered->count_;
+  size_t count = 0;
+  uint32_t members = 0;
+  Bitmap bits;
+  for (SpanId id : spans) {
+    // Since the plan was made, the span may have gone, and another one come to be there.
+    PageEntry entry = PageMap::Find(PageMap::AddressOf(id));
+    if (entry.size_class() != size_class_ || entry.page_in_span() != 0) continue;
+    MiniHeap* leader = MiniHeap::Of(id)->leader();
+    if (leader->units() != units || !IsCandidate(leader)) continue;
+    Bitmap own = leader->GroupOccupancy();
+    if (own.Overlaps(bits)) continue;  // also of a leader that is among them already
+    members += leader->member_count();
+    if (members > most_members) break;
+    bits |= own;
+    RemoveFromListLocked(leader);
+    leader->SetPlace(SpanPlace::kWithdrawn);
+    leader->owner_ = 0;
+    leaders[count++] = leader;
+  }
+  gathered->count_ += count;
+  return {leaders, count};
+}
+
+void SizeClassHeap::PutBackLocked(Gathered* gathered, size_t count) {
+  for (size_t i = 0; i < count; i++) RestoreLocked(gathered->leaders_[--gathered->count_]);
 }
 
 void SizeClassHeap::RestoreLocked(MiniHeap* leader) {
@@ -43,21 +70,20 @@ MeshResult SizeClassHeap::RunBatchLocked(Mesher& mesher) {
   return result;
 }
 
-void SizeClassHeap::Restore(std::span<MiniHeap* const> leaders) {
-  MutexLock lock(lock_);
-  for (MiniHeap* leader : leaders) RestoreLocked(leader);
-}
-
-uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, SpanId* cursor) {
+uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, SpanId* cursor,
+                                  uint32_t most_pages) {
   MiniHeap* spans[kSpansFolded];
   uint32_t count = 0;
   uint32_t copied_pages = 0;
+  uint32_t folded_pages = 0;
+  PageCount pages = kSurveyedPages;
   MutexLock lock(lock_);
+  lock_.set_meter(meter_);
   // Spans of this class do not come or go meanwhile; others are recognised by their entries.
   for (uint32_t looked = 0; looked < kSpansLookedAt && count < kSpansFolded; looked++) {
+    if (folded_pages >= most_pages) break;
     SpanId before = *cursor;
-    *cursor = arena_->NextSpan(before, size_class_);
-    if (*cursor == kNoSpan) break;
+    if (!arena_->SeekSpan(cursor, size_class_, &pages)) break;
     MiniHeap* span = MiniHeap::Of(*cursor);
     if (!span->is_backed()) continue;
     MiniHeap* leader = span->leader();
@@ -71,6 +97,7 @@ uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, Sp
     if (!copied.ok() || (copied.value == 0 && !is_wasteful)) continue;
     if (backing_->CanFold(span->backing())) {
       spans[count++] = span;
+      folded_pages += span->pages();
       copied_pages += static_cast<uint32_t>(copied.value);
     } else if (can_move) {
       // A fork's child may see the old pages: the group moves to new ones.
@@ -82,11 +109,13 @@ uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, Sp
       RemoveFromListLocked(leader);
       leader->SetPlace(SpanPlace::kWithdrawn);
       leader->owner_ = 0;
+      folded_pages += leader->member_count() * span->pages();
       copied_pages += static_cast<uint32_t>(copied.value);
     }
   }
   RunBatchLocked(mesher);
   mesher.Fold({spans, count});
+  lock_.set_meter(nullptr);
   return copied_pages;
 }
 

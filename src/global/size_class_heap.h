@@ -91,25 +91,59 @@ class SizeClassHeap {
   // The owner draws from `attached` no longer.
   void Detach(uint16_t owner, SpanId attached);
 
-  // Compaction, step 1: takes up to out.size() leaders of `units` units out of the lists, sparsest
-  // first; those that are fuller than 7/8 stay. Their slots are handed out by nobody until
-  // Restore(). Copies their bits and counts as they are now; bits can only be cleared meanwhile.
-  uint32_t Withdraw(uint32_t units, std::span<MiniHeap*> out, std::span<Bitmap> bits,
-                    std::span<uint16_t> counts);
-  // Step 2: runs a batch under this class's lock. `add` gets the mesher and adds groups.
+  // What a plan knows of a leader that may be meshed: as it was when it was looked at.
+  struct Candidate {
+    SpanId id;
+    uint16_t in_use;
+    uint8_t units;
+    Bitmap bits;
+  };
+  // Compaction, step 1: looks at some spans behind *cursor, and notes leaders with free slots that
+  // are at most 7/8 full. Nothing is kept from being used: a plan is checked when it is carried
+  // out. An attached span without objects goes to the arena. *cursor is kNoSpan at the end.
+  // Returns: candidates written.
+  // Locks: this class's, for 50 us or so.
+  uint32_t Survey(SpanId* cursor, std::span<Candidate> out);
+  // Leaders that are in no list while a batch is put together and runs.
+  class Gathered {
+   public:
+    size_t room() const { return kMost - count_; }
+
+   private:
+    friend class SizeClassHeap;
+    static constexpr size_t kMost = 512;
+    MiniHeap* leaders_[kMost];
+    size_t count_ = 0;
+  };
+  // Step 2: runs a batch under this class's lock. `add` gets a Gathered*, gathers groups and adds
+  // them to the mesher.
   template <typename Add>
   MeshResult MeshBatch(Mesher& mesher, Add add) {
+    Gathered gathered;
     MutexLock lock(lock_);
-    add(mesher);
-    return RunBatchLocked(mesher);
+    lock_.set_meter(meter_);
+    add(&gathered);
+    MeshResult result = RunBatchLocked(mesher);
+    PutBackLocked(&gathered, gathered.count_);
+    lock_.set_meter(nullptr);
+    return result;
   }
-  // Step 3: puts what is still withdrawn back into the lists.
-  void Restore(std::span<MiniHeap* const> leaders);
+  // In `add`: takes the leaders of those of `spans` that are still of `units` units and can still
+  // share one physical span, `most_members` virtual spans at most, out of their lists until the
+  // batch has run. `gathered` has room for all of them.
+  std::span<MiniHeap*> GatherLocked(std::span<const SpanId> spans, uint32_t units,
+                                    uint32_t most_members, Gathered* gathered) REQUIRES(lock_);
+  // Puts the last `count` back into their lists.
+  void PutBackLocked(Gathered* gathered, size_t count) REQUIRES(lock_);
 
   // Folds spans of this class whose private views have copied pages (Mesher::Fold). Looks at the
-  // page entries from *cursor on, in the order of Arena::NextSpan, and stops after one batch;
-  // *cursor is kNoSpan at the end. Returns: pages of memory saved.
-  uint32_t FoldBatch(Mesher& mesher, const os::PageTable& table, SpanId* cursor);
+  // page entries from *cursor on, in the order of Arena::NextSpan, and stops after one batch of
+  // `most_pages` or a little more; *cursor is kNoSpan at the end. Returns: pages of memory saved.
+  uint32_t FoldBatch(Mesher& mesher, const os::PageTable& table, SpanId* cursor,
+                     uint32_t most_pages);
+
+  // Where waits for this class's lock are counted while a batch runs; before first use.
+  void set_meter(WaitMeter* meter) { meter_ = meter; }
 
   // Something was freed or taken since the last call: compaction may find something new. Gives
   // memory that waits for spans to come back to the arena, which returns it to the system in time.
@@ -133,10 +167,15 @@ class SizeClassHeap {
   // last one is full.
   static constexpr uint32_t kBins = 9;
 
-  // Spans that one FoldBatch() looks at and folds: half a millisecond of pagemap reads and of
-  // copies each.
-  static constexpr uint32_t kSpansLookedAt = 512;
-  static constexpr uint32_t kSpansFolded = 48;
+  // Spans that one FoldBatch() looks at, for a quarter of a millisecond of pagemap reads, and the
+  // most that it folds.
+  static constexpr uint32_t kSpansLookedAt = 256;
+  static constexpr uint32_t kSpansFolded = 64;
+  // Spans and pages that one Survey() looks at: about 50 us each. A group counts for more, as its
+  // members lie anywhere.
+  static constexpr uint32_t kSurveyedSpans = 512;
+  static constexpr uint32_t kGroupWeight = 16;
+  static constexpr PageCount kSurveyedPages = 1 << 16;
   static constexpr int kLengths = 5;  // 1, 2, 4, 8, 16 units
 
   static uint32_t BinOf(const MiniHeap* leader) {
@@ -148,6 +187,11 @@ class SizeClassHeap {
       return leader->in_use_ > 0 && leader->bin_ == BinOf(leader);
     }
     return leader->place_ != SpanPlace::kNowhere;
+  }
+  // Whether a span leads something that has room, and objects that are worth moving.
+  static bool IsCandidate(const MiniHeap* span) {
+    bool is_listed = span->place_ == SpanPlace::kPartial || span->place_ == SpanPlace::kAttached;
+    return is_listed && span->in_use_ > 0 && span->in_use() * 8 <= span->slots() * 7;
   }
   // Spans that a class has before it takes pages for several at once; and how many pages: a share
   // of those it has, since nobody else can use them, up to what makes long mappings.
@@ -200,6 +244,7 @@ class SizeClassHeap {
   Arena* arena_ = nullptr;
   Backing* backing_ = nullptr;
   SpanReleaser* releaser_ = nullptr;
+  WaitMeter* meter_ = nullptr;
   SpanId reserve_ GUARDED_BY(lock_) = kNoSpan;  // first of the pages taken for spans to come
   PageCount reserve_pages_ GUARDED_BY(lock_) = 0;
   bool reserve_dirty_ GUARDED_BY(lock_) = false;  // memory may lie behind them

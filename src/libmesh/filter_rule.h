@@ -11,8 +11,15 @@
 
 namespace mesh {
 
+// What takes rights away from the calling thread alone.
+inline bool IsForOneThread(long operation) {
+  return operation == PR_SET_NO_NEW_PRIVS || operation == PR_CAPBSET_DROP ||
+         operation == PR_SET_SECUREBITS || operation == PR_CAP_AMBIENT;
+}
+
 // Tells runtime, before the kernel sees it, of prctl(a, b, c) or seccomp(a, b, c), by number.
 inline void NoteFilter(long number, long a, long b, long c) {
+  if (number == SYS_prctl && IsForOneThread(a)) BeforeSoleThreadCall();
   const bool is_prctl = number == SYS_prctl && a == PR_SET_SECCOMP;
   const bool is_seccomp = number == SYS_seccomp;
   const bool filters =

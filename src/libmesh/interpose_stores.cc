@@ -50,39 +50,12 @@
 #include "src/libmesh/real.h"
 #include "src/runtime/hooks.h"
 
-namespace mesh {
-namespace {
-
-bool IsZero(const struct timespec* time) {
-  return time != nullptr && time->tv_sec == 0 && time->tv_nsec == 0;
-}
-
-bool IsZero(const struct timeval* time) {
-  return time != nullptr && time->tv_sec == 0 && time->tv_usec == 0;
-}
-
-}  // namespace
-}  // namespace mesh
-
-using mesh::IsZero;
-
 #define CANCELS
 #define NOEXCEPT noexcept
 
 #define MESH_STORES(Return, name, kind, parameters, arguments, memory)           \
   MESH_EXPORT Return name parameters kind {                                      \
     auto* libcs_own = mesh::RealFunction<Return parameters>(mesh::RealId::name); \
-    if (MESH_LIKELY(!mesh::IsPublishing())) return libcs_own arguments;          \
-    mesh::Loan loan;                                                             \
-    loan memory;                                                                 \
-    loan.Lend();                                                                 \
-    return libcs_own arguments;                                                  \
-  }
-
-#define MESH_WAITS(Return, name, kind, parameters, arguments, may_wait, memory)  \
-  MESH_EXPORT Return name parameters kind {                                      \
-    auto* libcs_own = mesh::RealFunction<Return parameters>(mesh::RealId::name); \
-    if (may_wait) mesh::BeforeBlocking();                                        \
     if (MESH_LIKELY(!mesh::IsPublishing())) return libcs_own arguments;          \
     mesh::Loan loan;                                                             \
     loan memory;                                                                 \

@@ -10,6 +10,8 @@
 //   io_uring_setup, io_setup
 //            from then on the kernel stores behind all threads' backs.
 //   rseq     the area is lent until it is registered no more.
+//   unshare, setns, capset, set*id, landlock_restrict_self
+//            as in interpose_threads.cc.
 //   all      what they lend to the kernel is published (syscall_stores.h).
 //
 // Room: libmesh. Thread rule: any thread, and inside signal handlers.
@@ -157,6 +159,18 @@ long MeshInterposedSyscall(long number, ...) {
 #endif
     case SYS_dup3:
       return mesh::Close(number, args);
+    case SYS_unshare:
+    case SYS_setns:
+    case SYS_capset:
+    case SYS_setuid:
+    case SYS_setgid:
+    case SYS_setresuid:
+    case SYS_setresgid:
+#ifdef SYS_landlock_restrict_self
+    case SYS_landlock_restrict_self:
+#endif
+      mesh::BeforeSoleThreadCall();
+      break;
     case SYS_prctl:
     case SYS_seccomp:
       mesh::NoteFilter(number, args.a, args.b, args.c);

@@ -48,6 +48,7 @@ void FindFileBufferCode() {
 __attribute__((constructor(101))) void AtLoad() {
   FindAllReal();
   FindFileBufferCode();
+  ProgramBegins(RealFunction<ThreadCreator>(RealId::pthread_create));
   if (!IsInForce()) return;
   InterpositionInForce();
   if (dl_iterate_phdr(IsLibaio, nullptr) != 0) AddressSpaceShared();

@@ -18,9 +18,15 @@ void SortFullestFirst(std::span<const uint16_t> counts, std::span<uint32_t> orde
 
 class Packer {
  public:
-  Packer(const PackLimits& limits, PackerArrays arrays) : limits_(limits), arrays_(arrays) {}
+  Packer(const PackLimits& limits, PackerArrays arrays, PackProgress* progress)
+      : limits_(limits),
+        arrays_(arrays),
+        groups_(progress->groups),
+        first_open_(progress->first_open) {}
 
   uint32_t groups() const { return groups_; }
+  uint32_t first_open() const { return first_open_; }
+  uint64_t tests() const { return tests_; }
 
   void Place(uint32_t span, const Bitmap& bits, uint32_t count, uint64_t tests) {
     uint32_t group = Find(bits, count, tests);
@@ -55,6 +61,7 @@ class Packer {
     if (open == 0) return kUnmeshed;
     uint32_t first = tests >= open ? first_open_ : groups_ - static_cast<uint32_t>(tests);
     for (uint32_t group = first; group < groups_; group++) {
+      tests_++;
       if (Fits(group, bits, count)) return group;
     }
     return kUnmeshed;
@@ -62,23 +69,34 @@ class Packer {
 
   const PackLimits& limits_;
   PackerArrays arrays_;
-  uint32_t groups_ = 0;
-  uint32_t first_open_ = 0;  // every group before it is closed
+  uint32_t groups_;
+  uint32_t first_open_;
+  uint64_t tests_ = 0;
 };
 
 }  // namespace
 
 uint32_t PackGroups(std::span<const Bitmap> spans, std::span<const uint16_t> counts,
                     const PackLimits& limits, PackerArrays arrays) {
-  if (spans.empty()) return 0;
-  SortFullestFirst(counts, arrays.order);
+  PackProgress progress;
+  PackSome(spans, counts, limits, arrays, UINT64_MAX, &progress);
+  return progress.groups;
+}
+
+bool PackSome(std::span<const Bitmap> spans, std::span<const uint16_t> counts,
+              const PackLimits& limits, PackerArrays arrays, uint64_t most_tests,
+              PackProgress* progress) {
+  if (spans.empty()) return true;
+  if (progress->next == 0) SortFullestFirst(counts, arrays.order);
   uint64_t tests = limits.max_tests / spans.size();
-  Packer packer(limits, arrays);
-  for (uint32_t i = 0; i < spans.size(); i++) {
-    uint32_t span = arrays.order[i];
+  Packer packer(limits, arrays, progress);
+  do {
+    uint32_t span = arrays.order[progress->next++];
     packer.Place(span, spans[span], counts[span], tests > 0 ? tests : 1);
-  }
-  return packer.groups();
+  } while (progress->next < spans.size() && packer.tests() < most_tests);
+  progress->groups = packer.groups();
+  progress->first_open = packer.first_open();
+  return progress->next == spans.size();
 }
 
 uint32_t NumberByAddress(std::span<const uint32_t> keys, uint32_t groups, PackerArrays arrays) {

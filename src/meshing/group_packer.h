@@ -31,6 +31,19 @@ struct PackLimits {
   uint64_t max_tests = 0;    // bitmap tests in all
 };
 
+// How far a packing has come; begins as all zeros.
+struct PackProgress {
+  uint32_t next = 0;        // spans before it, in the order, are in a group
+  uint32_t groups = 0;      // groups so far
+  uint32_t first_open = 0;  // every group before it is closed
+};
+
+// Packs as much of `spans` as `most_tests` bitmap tests (or one span) are enough for. The arrays
+// stay as they are from call to call; result as PackGroups(), once this returns true.
+bool PackSome(std::span<const Bitmap> spans, std::span<const uint16_t> counts,
+              const PackLimits& limits, PackerArrays arrays, uint64_t most_tests,
+              PackProgress* progress);
+
 // Packs `spans`, whose bit counts are `counts`.
 // Returns: groups, those of a single span included; spans.size() minus it is the spans freed.
 // Cost:    limits.max_tests bitmap tests at most, and one pass to sort.

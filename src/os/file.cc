@@ -190,6 +190,16 @@ Result<size_t> ReadSmallFile(const char* path, std::span<char> buffer) {
   return {size, 0};
 }
 
+Status WriteSmallFile(const char* path, std::string_view text) {
+  OpeningScope scope;
+  if (Status begun = scope.Begin(); !begun.ok()) return begun;
+  Result<long> file = GatedCall(Call::kOpen, SYS_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
+  if (!file.ok()) return {file.error};
+  Status written = WriteAll(static_cast<int>(file.value), text);
+  static_cast<void>(CloseDescriptor(static_cast<int>(file.value)).ok());
+  return written;
+}
+
 Status WriteAll(int descriptor, std::string_view text) {
   while (!text.empty()) {
     Result<long> wrote = GatedCall(Call::kWrite, SYS_write, descriptor, text.data(), text.size());

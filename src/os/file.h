@@ -77,6 +77,9 @@ class MemoryFile {
 // Reads a file from its start into `buffer`, until it ends or the buffer is full. No zero is added.
 Result<size_t> ReadSmallFile(const char* path, std::span<char> buffer);
 
+// Writes `text` over the start of a file that is there.
+Status WriteSmallFile(const char* path, std::string_view text);
+
 // A file or a directory read front to back in pieces. Thread rule: one thread.
 class FileReader {
  public:

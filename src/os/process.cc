@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
+
+#include <atomic>
 
 #include "src/base/random.h"
 #include "src/base/units.h"
@@ -40,6 +43,15 @@ uint64_t WeakSeed() {
     seed ^= (word << 17) | (word >> 47);
   }
   return seed;
+}
+
+// See SetOwnThread().
+constinit std::atomic<int> own_thread{0};
+
+uint64_t ReadClock(clockid_t clock) {
+  struct timespec now = {};
+  clock_gettime(clock, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
 }
 
 // Reads a file of /proc/self/task/THREAD.
@@ -136,9 +148,45 @@ Result<size_t> ThreadCount() {
 Result<bool> AnyOtherThreadBlocks(int signal_number) {
   const uint64_t self = static_cast<uint64_t>(ThreadId());
   return AnyEntry("/proc/self/task", [&](const char* name, uint64_t thread) -> Result<bool> {
-    if (thread == self) return {false, 0};
+    // order: relaxed; see SetOwnThread().
+    const int own = own_thread.load(std::memory_order_relaxed);
+    if (thread == self || thread == static_cast<uint64_t>(own)) return {false, 0};
     return ThreadBlocks(name, uint64_t{1} << (signal_number - 1));
   });
+}
+
+void SetOwnThread(int thread) {
+  // order: relaxed; a thread that has just begun, or ended, is no obstacle either way.
+  own_thread.store(thread, std::memory_order_relaxed);
+}
+
+bool IsThread(int thread) {
+  LineWriter number;
+  number.Decimal(static_cast<uint64_t>(thread));
+  char buffer[kStatSize];
+  return ReadThreadFile(number.view(), "/stat", buffer).ok();
+}
+
+// By a file: prctl is a call that a filter may kill for.
+void NameThread(std::string_view name) {
+  LineWriter path;
+  path.Text("/proc/self/task/").Decimal(static_cast<uint64_t>(ThreadId())).Text("/comm");
+  path.Text(std::string_view("\0", 1));
+  static_cast<void>(WriteSmallFile(path.view().data(), name));
+}
+
+void UseOrdinaryScheduling() {
+  constexpr int kPolicy = 41;  // proc(5)
+  LineWriter number;
+  number.Decimal(static_cast<uint64_t>(ThreadId()));
+  char buffer[kStatSize];
+  Result<size_t> size = ReadThreadFile(number.view(), "/stat", buffer);
+  if (!size.ok()) return;
+  Result<uint64_t> policy = StatField({buffer, size.value}, kPolicy);
+  if (!policy.ok() || policy.value == SCHED_OTHER) return;
+  const sched_param priority = {};
+  static_cast<void>(
+      RawSyscall(SYS_sched_setscheduler, 0, SCHED_OTHER, reinterpret_cast<long>(&priority)));
 }
 
 Result<bool> HasIoRing() {
@@ -221,28 +269,16 @@ Status DumpPrivateFiles() {
   if (!size.ok()) return {size.error};
   Result<uint64_t> filter = FindHexNumber({buffer, size.value}, "");
   if (!filter.ok() || (filter.value & kPrivateFiles) != 0) return {filter.error};
-  OpeningScope scope;
-  if (Status begun = scope.Begin(); !begun.ok()) return begun;
-  Result<long> file = GatedCall(Call::kOpen, SYS_openat, AT_FDCWD, kFilter, O_WRONLY | O_CLOEXEC);
-  if (!file.ok()) return {file.error};
   LineWriter text;
   text.Hex(filter.value | kPrivateFiles);
-  Status written = WriteAll(static_cast<int>(file.value), text.view());
-  static_cast<void>(CloseDescriptor(static_cast<int>(file.value)).ok());
-  return written;
+  return WriteSmallFile(kFilter, text.view());
 }
 
-uint64_t MonotonicNs() {
-  struct timespec now = {};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
-}
+uint64_t MonotonicNs() { return ReadClock(CLOCK_MONOTONIC); }
 
-uint64_t ThreadCpuNs() {
-  struct timespec now = {};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
-}
+uint64_t ThreadCpuNs() { return ReadClock(CLOCK_THREAD_CPUTIME_ID); }
+
+uint64_t ProcessCpuNs() { return ReadClock(CLOCK_PROCESS_CPUTIME_ID); }
 
 void YieldThread() { static_cast<void>(RawSyscall(SYS_sched_yield)); }
 

@@ -26,6 +26,18 @@ Result<size_t> ThreadCount();
 // /proc/self/task/N/status); one that the kernel is ending does not. Cost: about 30 µs a thread.
 Result<bool> AnyOtherThreadBlocks(int signal_number);
 
+// Names a thread of ours, which stores to no memory of the program but in a pass of its own:
+// AnyOtherThreadBlocks() passes it over. 0: none.
+void SetOwnThread(int thread);
+
+// Whether the kernel counts `thread` among this process's; false without /proc.
+bool IsThread(int thread);
+
+// For the calling thread. Its name, at most 15 bytes, as ps and debuggers show it; and the policy
+// of ordinary programs, if it has inherited a real-time one. What is refused is left as it is.
+void NameThread(std::string_view name);
+void UseOrdinaryScheduling();
+
 // Whether this process has an io_uring instance open. Cost: about 0.3 µs a descriptor.
 Result<bool> HasIoRing();
 
@@ -74,8 +86,9 @@ Status DumpPrivateFiles();
 // Monotonic time [ns] (vDSO; no system call as a rule).
 uint64_t MonotonicNs();
 
-// Processor time of the calling thread [ns].
+// Processor time of the calling thread, and of all threads [ns].
 uint64_t ThreadCpuNs();
+uint64_t ProcessCpuNs();
 
 // Lets other threads run first.
 void YieldThread();

@@ -65,7 +65,13 @@ void Runtime::Collect(Statistics* out) {
   out->mesh_failed_barrier = compactor.barrier_failed;
   out->mesh_failed_mappings = compactor.mappings_refused;
   out->longest_pause_ns = compactor.longest_pause_ns;
-  for (size_t i = 0; i < kPauseBuckets; i++) out->pauses[i] = compactor.pauses[i];
+  out->longest_wait_ns = compactor.longest_wait_ns;
+  for (size_t i = 0; i < kPauseBuckets; i++) {
+    out->pauses[i] = compactor.pauses[i];
+    out->waits[i] = compactor.waits[i];
+  }
+  out->background_turns = background_.turns();
+  out->background_cpu_ns = background_.cpu_ns();
   out->barrier_tier = BarrierTierName(global_.barrier().tier());
   out->meshed_pages_hwm = compactor.pages_saved_peak;
   CollectMemory(out);

@@ -4,20 +4,70 @@
 #include <cerrno>
 
 #include "src/os/descriptor_gate.h"
+#include "src/os/process.h"
 #include "src/os/sandbox.h"
 #include "src/runtime/runtime.h"
 #include "src/runtime/thread_state.h"
 
 namespace mesh {
 
-void BeforeBlocking() {
+namespace {
+
+constexpr uint64_t kNsPerMs = 1'000'000;
+// Before a sleep that is longer than this, what the program might use again soon is kept for so
+// long, and then returned.
+constexpr uint64_t kNapNs = 200 * kNsPerMs;
+
+}  // namespace
+
+uint64_t Doze::left_ns() const {
+  if (longest_ns_ == kForever || began_ns_ == 0) return longest_ns_;
+  uint64_t gone = os::MonotonicNs() - began_ns_;
+  return gone < longest_ns_ ? longest_ns_ - gone : 0;
+}
+
+uint64_t Doze::Finish() {
+  is_over_ = true;
+  return left_ns();
+}
+
+uint64_t Doze::NextWait() {
   Runtime* runtime = Runtime::IfUp();
   // Busy: this is a signal handler that came while the thread was inside the heap.
-  if (runtime == nullptr || thread_state.is_busy) return;
+  if (runtime == nullptr || thread_state.is_busy) return Finish();
   int saved = errno;
   BusyScope busy;
-  runtime->OnIdle();
+  uint64_t wait = has_looked_ ? Work(*runtime) : FirstWait(*runtime);
   errno = saved;
+  return wait;
+}
+
+// Before the first slice: has a look, or sleeps until there may be one.
+uint64_t Doze::FirstWait(Runtime& runtime) {
+  uint64_t wait = runtime.IdleWorkIn();
+  if (wait >= left_ns()) return Finish();
+  if (began_ns_ == 0) began_ns_ = os::MonotonicNs();
+  has_looked_ = wait == 0;
+  return wait;
+}
+
+uint64_t Doze::Work(Runtime& runtime) {
+  if (has_napped_) {
+    runtime.AfterNap();
+    return Finish();
+  }
+  has_worked_ = true;
+  bool has_more = runtime.IdleSlice();
+  uint64_t left = left_ns();
+  if (has_more && left > 0) return 0;
+  // Nothing has come to the end.
+  has_worked_ = false;
+  has_napped_ = left > kNapNs && runtime.has_dirty_pages();
+  return has_napped_ ? kNapNs : Finish();
+}
+
+Doze::~Doze() {
+  if (has_worked_) Runtime::Get().IdleInterrupted();
 }
 
 ForkPermit BeforeFork() {
@@ -44,7 +94,7 @@ void AfterForkParent() { Runtime::Get().fork_handler().Parent(); }
 
 void AfterForkChild() {
   Runtime& runtime = Runtime::Get();
-  runtime.NoteProcess();
+  runtime.BecomeChild();
   runtime.fork_handler().Child(HasHeap() ? thread_state.heap : nullptr, thread_state.record,
                                runtime.NewSeed());
 }
@@ -53,6 +103,8 @@ void FilterComing(const void* program) {
   Runtime* runtime = Runtime::IfUp();
   // A vfork child filters itself alone.
   if (runtime == nullptr || thread_state.is_busy || !runtime->is_own_process()) return;
+  // The filter is meant for every thread that the program has.
+  BeforeSoleThreadCall();
   BusyScope busy;
   Compactor& compactor = runtime->global().compactor();
   if (compactor.is_stopped()) return;

@@ -5,7 +5,9 @@
 // All keep errno; none calls malloc.
 #pragma once
 
+#include <pthread.h>
 #include <signal.h>
+#include <threads.h>
 
 #include <cstdint>
 #include <span>
@@ -14,8 +16,61 @@
 
 namespace mesh {
 
-// The calling thread is about to sleep in the kernel: a good moment to mesh.
-void BeforeBlocking();
+class Runtime;
+
+// The calling thread is about to sleep: it works first, a slice at a time, as long as nothing that
+// it waits for has come.
+//
+//   Doze doze(longest_ns);
+//   do {
+//     result = libc's call, waiting at most doze.NextWait();   // 0: a look alone
+//   } while (result says that the time is over && !doze.is_over());
+class Doze {
+ public:
+  // That the thread sleeps until something comes.
+  static constexpr uint64_t kForever = UINT64_MAX;
+
+  explicit Doze(uint64_t longest_ns) : longest_ns_(longest_ns) {}
+  ~Doze();
+  Doze(const Doze&) = delete;
+  Doze& operator=(const Doze&) = delete;
+
+  // Works, but for the first time. Returns: how long to wait now [ns]. kForever when that was the
+  // length and there is nothing to do.
+  uint64_t NextWait();
+  // The wait that NextWait() returned is the last one.
+  bool is_over() const { return is_over_; }
+  // There was nothing to do from the start: the call is made as if we were not here.
+  bool is_plain() const { return is_over_ && began_ns_ == 0; }
+  // What is left of the whole length [ns].
+  uint64_t left_ns() const;
+
+ private:
+  uint64_t FirstWait(Runtime& runtime);
+  uint64_t Work(Runtime& runtime);
+  uint64_t Finish();
+
+  const uint64_t longest_ns_;
+  uint64_t began_ns_ = 0;  // 0: has not worked
+  bool has_looked_ = false;
+  bool has_worked_ = false;  // and was not at the end
+  bool has_napped_ = false;
+  bool is_over_ = false;
+};
+
+// Threads come by libc's pthread_create and thrd_create, which are handed in. With the program's
+// first one comes the background thread.
+using ThreadCreator = int(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+using C11ThreadCreator = int(thrd_t*, thrd_start_t, void*);
+int CreateThread(ThreadCreator* libcs, pthread_t* thread, const pthread_attr_t* attributes,
+                 void* (*function)(void*), void* argument);
+int CreateC11Thread(C11ThreadCreator* libcs, ThreadCreator* libcs_other, thrd_t* thread,
+                    thrd_start_t function, void* argument);
+// The library is loaded: a background thread that was asked for comes now.
+void ProgramBegins(ThreadCreator* libcs);
+// The program is about to make a call that only a process with one thread may make, or that is
+// meant for the one thread which the program has: there is no background thread on return.
+void BeforeSoleThreadCall();
 
 // Before fork(), whose atfork handlers come when it cannot be called off any more. kRefused: the
 // kernel would not give the child memory of its own, and the call has to fail with ENOMEM.

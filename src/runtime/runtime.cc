@@ -14,7 +14,7 @@
 namespace mesh {
 
 constinit ThreadLocalHeap no_heap;
-__thread ThreadState thread_state = {&no_heap, false, false, nullptr, 0, 0};
+__thread ThreadState thread_state = {&no_heap, false, false, nullptr};
 
 constinit std::atomic<bool> Runtime::ready_{false};
 alignas(64) constinit unsigned char Runtime::storage_[sizeof(Runtime)] = {};
@@ -22,16 +22,6 @@ alignas(64) constinit unsigned char Runtime::storage_[sizeof(Runtime)] = {};
 namespace {
 
 constexpr uint64_t kNsPerMs = 1000000;
-// Time that a pass may take from a thread that came to allocate, and from one that is about to
-// sleep. A batch that has begun is finished.
-constexpr uint64_t kSlowPathNs = kNsPerMs;
-constexpr uint64_t kIdleNs = 10 * kNsPerMs;
-// Time between two looks for copies of meshed pages: what is stored to more often stays copied for
-// the better part of it, and folding a span costs about ten microseconds.
-constexpr uint64_t kFoldPeriodNs = 5000 * kNsPerMs;
-constexpr uint64_t kBusyPeriods = 4;
-// Slow paths between two looks at the clock.
-constexpr uint32_t kClockInterval = 16;
 // A segment takes at most this share of a limited address space.
 constexpr size_t kAddressSpaceShare = 16;
 constexpr size_t kSmallestSegment = 4 * kMiB;
@@ -85,7 +75,7 @@ void ForkPrepare() { Runtime::Get().fork_handler().Prepare(); }
 void ForkParent() { Runtime::Get().fork_handler().Parent(); }
 void ForkChild() {
   Runtime& runtime = Runtime::Get();
-  runtime.NoteProcess();
+  runtime.BecomeChild();
   runtime.fork_handler().Child(HasHeap() ? thread_state.heap : nullptr, thread_state.record,
                                runtime.NewSeed());
 }
@@ -127,6 +117,7 @@ void Runtime::BringUp() {
   // Both may allocate, so they come when the heap stands. Without a key, threads go by [R1].
   Runtime& runtime = Get();
   runtime.has_exit_key_ = pthread_key_create(&runtime.exit_key_, ThreadExit) == 0;
+  runtime.InitBackground();
   pthread_atfork(ForkPrepare, ForkParent, ForkChild);
 }
 
@@ -161,52 +152,17 @@ void Runtime::NoteProcess() {
   os::DescriptorGate::StartIn(process_);
 }
 
+void Runtime::BecomeChild() {
+  NoteProcess();
+  threads_.AfterForkInChild();
+  background_.AfterForkInChild();
+  // Until there is one again, threads of the program do its work.
+  global_.arena().set_defers_return(false);
+}
+
 uint64_t Runtime::NewSeed() {
   // order: relaxed; only that each caller gets another value.
   return seed_.fetch_add(0x9e3779b97f4a7c15u, std::memory_order_relaxed);
-}
-
-// True for one caller when the time has come; sets the next time.
-bool Runtime::Due(uint64_t now_ns, std::atomic<uint64_t>& next_ns, uint64_t period_ns) {
-  // order: relaxed; a clock, publishes nothing.
-  uint64_t next = next_ns.load(std::memory_order_relaxed);
-  return now_ns >= next &&
-         next_ns.compare_exchange_strong(next, now_ns + period_ns, std::memory_order_relaxed);
-}
-
-void Runtime::Work(uint64_t now_ns, uint64_t length_ns) {
-  // order: relaxed; a setting.
-  uint64_t period = period_ns_.load(std::memory_order_relaxed);
-  // A busy program pays for a pass in a few only; its sparse spans are still there when it sleeps.
-  if (length_ns != kIdleNs) period *= kBusyPeriods;
-  if (period == 0 || !Due(now_ns, next_pass_ns_, period)) return;
-  if (meshing_) {
-    global_.CompactBriefly(now_ns + length_ns, length_ns == kIdleNs);
-    if (Due(now_ns, next_fold_ns_, kFoldPeriodNs)) global_.FoldBriefly(now_ns + 2 * length_ns);
-  }
-  // What has not been used again for a period is halved: pages return while a program sleeps.
-  global_.arena().Purge(global_.arena().statistics().dirty_bytes / 2);
-}
-
-void Runtime::OnSlowPath() {
-  ServeRequest();
-  // order: relaxed; a counter.
-  if (slow_paths_.fetch_add(1, std::memory_order_relaxed) % kClockInterval != 0) return;
-  Work(os::MonotonicNs(), kSlowPathNs);
-}
-
-void Runtime::OnIdle() {
-  ServeRequest();
-  uint64_t now = os::MonotonicNs();
-  // order: relaxed; a clock, publishes nothing.
-  if (now < next_pass_ns_.load(std::memory_order_relaxed)) return;
-  // A thread that waits for work has time; one that never sleeps long merely passes by.
-  uint64_t cpu = os::ThreadCpuNs();
-  ThreadState& state = thread_state;
-  bool is_idle = (cpu - state.cpu_ns) * 2 < now - state.wall_ns;
-  state.cpu_ns = cpu;
-  state.wall_ns = now;
-  Work(now, is_idle ? kIdleNs : kSlowPathNs);
 }
 
 size_t Runtime::Compact() {
@@ -224,6 +180,7 @@ void Runtime::set_period_ms(uint64_t period_ms) {
   // order: relaxed; a setting.
   period_ns_.store(period_ms * kNsPerMs, std::memory_order_relaxed);
   next_pass_ns_.store(0, std::memory_order_relaxed);
+  background_.NoteActivity(true);
 }
 
 }  // namespace mesh

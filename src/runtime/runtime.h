@@ -20,6 +20,9 @@
 #include "src/fork/fork_handler.h"
 #include "src/global/global_heap.h"
 #include "src/local/thread_registry.h"
+#include "src/runtime/background.h"
+#include "src/runtime/pacing.h"
+#include "src/runtime/program_threads.h"
 
 namespace mesh {
 
@@ -46,12 +49,40 @@ class Runtime {
   // A heap for the calling thread, or null: then [R1].
   ThreadLocalHeap* AttachThread();
 
-  // A thread came by on a slow path, or is about to sleep: meshes and returns pages when the period
-  // has passed. Bounded in time.
+  // A thread came by on a slow path: meshes and returns pages when the time has come.
   void OnSlowPath();
-  void OnIdle();
+  // For a thread that is about to sleep. When there is something to do for it: in how long [ns], 0
+  // for now, kNoIdleWork for never; a slice of that; and what is left when it has slept a while,
+  // which is to return pages.
+  static constexpr uint64_t kNoIdleWork = UINT64_MAX;
+  uint64_t IdleWorkIn();
+  bool IdleSlice();  // whether there is more
+  bool has_dirty_pages() const {
+    // order: relaxed; of idle work, which leaves them.
+    return has_dirty_pages_.load(std::memory_order_relaxed);
+  }
+  void AfterNap();
+  // Something came in the middle of it: the program had no time for the last slice after all.
+  void IdleInterrupted();
+
+  BackgroundThread& background() { return background_; }
+  ProgramThreads& program_threads() { return threads_; }
+  // There may be a background thread; when the program is loaded already.
+  bool wants_background() const {
+    // order: relaxed; a thread less or more.
+    return wants_background_.load(std::memory_order_relaxed);
+  }
+  bool wants_background_at_once() const {
+    return options_.background_thread() == BackgroundChoice::kAlways;
+  }
+  // From now on there is none.
+  void RenounceBackground() {
+    // order: relaxed; see wants_background().
+    wants_background_.store(false, std::memory_order_relaxed);
+  }
   // Does what another process has asked for (src/control/window.h), if anything: one load if not.
-  // Both above do; it may take as long as Compact(). The thread is busy.
+  // Done on slow paths, before sleeps and by the background thread when it is awake; it may take as
+  // long as Compact(). The thread is busy.
   void ServeRequest();
 
   size_t Compact();
@@ -63,16 +94,27 @@ class Runtime {
   // False in the child of a vfork, or of a fork that no hook of ours has seen.
   bool is_own_process() const;
   void NoteProcess();
+  // In a fork's child: the process, and the one thread that it has.
+  void BecomeChild();
 
  private:
   friend struct WindowLayout;  // tells other processes where the figures lie
   Runtime();
   static void BringUp();
   static void ThreadExit(void* heap);
-  static bool Due(uint64_t now_ns, std::atomic<uint64_t>& next_ns, uint64_t period_ns);
   void CollectClasses(Statistics* out);
   void CollectMemory(Statistics* out);
-  void Work(uint64_t now_ns, uint64_t length_ns);
+  void Work(uint64_t now_ns);
+  void InitBackground();
+  uint64_t Activity() const {
+    // order: seq_cst; see BackgroundThread::NoteActivity().
+    return slow_paths_.load(std::memory_order_seq_cst);
+  }
+  // Folds when it is time. Returns: whether that saved anything.
+  bool FoldIfDue(uint64_t now_ns, uint64_t length_ns);
+  uint64_t NextFold() const;
+  void ReturnPages(bool is_quiet);
+  Pacer::Outcome Turn(uint64_t length_ns, bool is_quiet);
 
   static std::atomic<bool> ready_;
   alignas(64) static unsigned char storage_[];
@@ -90,8 +132,15 @@ class Runtime {
   std::atomic<uint64_t> period_ns_{0};
   std::atomic<uint64_t> next_pass_ns_{0};
   std::atomic<uint64_t> next_fold_ns_{0};
+  std::atomic<uint64_t> fold_period_ns_{0};
+  std::atomic<uint64_t> fold_activity_{0};    // at the last fold
+  std::atomic<uint64_t> done_activity_{0};    // when idle work was last done to its end
+  std::atomic<bool> has_dirty_pages_{false};  // since then
   std::atomic<uint64_t> seed_{0};
-  std::atomic<uint32_t> slow_paths_{0};
+  std::atomic<uint64_t> slow_paths_{0};
+  std::atomic<bool> wants_background_{false};
+  ProgramThreads threads_;
+  BackgroundThread background_;
 };
 
 }  // namespace mesh

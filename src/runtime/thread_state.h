@@ -21,9 +21,6 @@ struct ThreadState {
   bool is_busy;
   // Where the thread publishes what it lends to the kernel; null until it does.
   SyscallBuffers::Record* record;
-  // Processor and wall time when the thread was last about to sleep and a pass was due [ns].
-  uint64_t cpu_ns;
-  uint64_t wall_ns;
 };
 
 extern __thread ThreadState thread_state;

@@ -25,6 +25,9 @@ struct WindowLayout {
   static constexpr size_t kCompactor =
       kGlobal + offsetof(GlobalHeap, compactor_) + offsetof(Compactor, statistics_);
 
+  static constexpr size_t kMeter =
+      kGlobal + offsetof(GlobalHeap, compactor_) + offsetof(Compactor, meter_);
+
 #define MESH_PLACE(name, base, Type, member) \
   { name, sizeof(Type::member), static_cast<uint32_t>((base) + offsetof(Type, member)) }
 #define MESH_CONSTANT(name, value) \
@@ -46,6 +49,11 @@ struct WindowLayout {
       MESH_PLACE("runtime.moves_failed", kCompactor, CompactorStatistics, moves_failed),
       MESH_PLACE("runtime.barrier_failed", kCompactor, CompactorStatistics, barrier_failed),
       MESH_PLACE("runtime.longest_pause_ns", kCompactor, CompactorStatistics, longest_pause_ns),
+      MESH_PLACE("runtime.longest_wait_ns", kMeter, WaitMeter, longest_ns_),
+      MESH_PLACE("runtime.background_turns", offsetof(Runtime, background_), BackgroundThread,
+                 turns_),
+      MESH_PLACE("runtime.background_cpu_ns", offsetof(Runtime, background_), BackgroundThread,
+                 cpu_ns_),
       MESH_PLACE("runtime.pauses", kCompactor, CompactorStatistics, pauses),
       MESH_PLACE("runtime.segments", kArenaFigures, ArenaStatistics, segments),
       MESH_PLACE("runtime.reserved_bytes", kArenaFigures, ArenaStatistics, reserved_bytes),

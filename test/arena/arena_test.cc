@@ -95,6 +95,62 @@ TEST(Arena, PurgedPagesReadZero) {
   for (size_t i = 0; i < 100 * kPageSize; i++) ASSERT_EQ(BytesOf(again)[i], 0);
 }
 
+// In pieces, and the last one in the middle of a run.
+TEST(Arena, PurgeStopsWhereItIsTold) {
+  auto arena = MakeArena();
+  constexpr size_t kPages = 2500;
+  SpanId id = arena->AllocateLarge(kPages, kPageSize, false);
+  arena->FreeLarge(id);
+  size_t purged = arena->Purge(2 * 700 * kPageSize);
+  EXPECT_GE(purged, 1800 * kPageSize);
+  EXPECT_LT(purged, kPages * kPageSize);
+  EXPECT_EQ(arena->statistics().dirty_bytes, kPages * kPageSize - purged);
+  arena->CheckInvariants();
+  EXPECT_EQ(arena->Purge(0), kPages * kPageSize - purged);
+  arena->CheckInvariants();
+}
+
+TEST(Arena, SomebodyElseReturnsWhatIsTooMuch) {
+  constexpr size_t kPages = 60'000;
+  for (bool defers : {false, true}) {
+    auto arena = MakeArena();
+    arena->set_defers_return(defers);
+    SpanId id = arena->AllocateLarge(kPages, kPageSize, false);
+    EXPECT_FALSE(arena->has_excess());
+    // A first part that is just too much to keep, and then the rest.
+    ASSERT_TRUE(arena->ResizeLarge(id, kPages - 25'000));
+    EXPECT_EQ(arena->has_excess(), defers);
+    EXPECT_EQ(arena->statistics().dirty_bytes == 25'000 * kPageSize, defers);
+    arena->FreeLarge(id);
+    // Twice the limit is too much for anybody.
+    EXPECT_LT(arena->statistics().dirty_bytes, 20'000 * kPageSize);
+    arena->ReturnExcess();
+    EXPECT_FALSE(arena->has_excess());
+    arena->CheckInvariants();
+  }
+}
+
+TEST(Arena, SpansAreSoughtInSteps) {
+  auto arena = MakeArena();
+  constexpr SizeClass kOther = ClassFor(1024);
+  constexpr SizeClass kSmall = ClassFor(64);
+  std::vector<SpanId> spans;
+  for (int i = 0; i < 50; i++) {
+    spans.push_back(arena->AllocateSpan(kOther, 1));
+    arena->AllocateSpan(kSmall, 2);
+  }
+  for (PageCount step : {1u, 2u, 7u, 1000u}) {
+    std::vector<SpanId> found;
+    SpanId cursor = kNoSpan;
+    do {
+      PageCount pages = step;
+      while (arena->SeekSpan(&cursor, kOther, &pages)) found.push_back(cursor);
+      EXPECT_LE(pages, step);
+    } while (cursor != kNoSpan);
+    EXPECT_EQ(found, spans) << step;
+  }
+}
+
 TEST(Arena, ZeroedEvenWhenDirty) {
   auto arena = MakeArena();
   for (size_t pages : {10u, 200u, 600u}) {

@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include "src/base/bitmap.h"
@@ -10,6 +12,7 @@
 #include "src/base/mutex.h"
 #include "src/base/random.h"
 #include "src/base/units.h"
+#include "src/base/wait_meter.h"
 #include "src/base/writer.h"
 
 namespace mesh {
@@ -139,6 +142,36 @@ TEST(Mutex, TryLockRefusesWhenHeld) {
 }
 
 #if MESH_DEBUG
+// The clock of a meter: one microsecond, and three at the second look.
+uint64_t FakeNs() {
+  static std::atomic<uint64_t> looks{0};
+  return looks++ % 2 == 0 ? 1000 : 4000;
+}
+
+TEST(Mutex, CountsWaitsForWhoeverAsks) {
+  Mutex mutex(LockRank::kLeaf);
+  WaitMeter meter(FakeNs);
+  for (bool is_metered : {true, false}) {
+    mutex.Lock();
+    mutex.set_meter(is_metered ? &meter : nullptr);
+    std::atomic<bool> is_through = false;
+    std::thread waiter([&] {
+      MutexLock lock(mutex);
+      is_through = true;
+    });
+    while (is_metered && meter.waiting() == 0) std::this_thread::yield();
+    EXPECT_FALSE(is_through);
+    mutex.set_meter(nullptr);
+    mutex.Unlock();
+    waiter.join();
+    EXPECT_TRUE(is_through);
+  }
+  EXPECT_EQ(meter.waiting(), 0u);
+  EXPECT_EQ(meter.longest_ns(), 3000u);
+  EXPECT_EQ(meter.count(2), 1u);
+  for (size_t i = 0; i < WaitMeter::kBuckets; i++) EXPECT_EQ(meter.count(i), i == 2 ? 1u : 0u);
+}
+
 TEST(MutexDeathTest, RefusesAFallingRank) {
   Mutex low(LockRank::kArena), high(LockRank::kLeaf);
   EXPECT_DEATH(

@@ -67,6 +67,7 @@ std::map<std::string, size_t> AllReadableKeys() {
     keys[std::string("stats.class.1.") + field] = 8;
   }
   keys["stats.pauses.0"] = 8;
+  keys["stats.waits.23"] = 8;
   keys["stats.pauses.23"] = 8;
   return keys;
 }
@@ -162,6 +163,7 @@ TEST_F(MallctlTest, ClassesAndPauses) {
   EXPECT_EQ(Read<size_t>("stats.class.1.capacity_objects"), 1024u);
   EXPECT_EQ(Read<size_t>("stats.pauses.0"), 100u);
   EXPECT_EQ(Read<size_t>("stats.pauses.23"), 123u);
+  EXPECT_EQ(Read<size_t>("stats.waits.23"), 223u);
 }
 
 TEST_F(MallctlTest, OptionsWithTheirTypes) {

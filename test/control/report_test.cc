@@ -47,6 +47,8 @@ TEST(Report, SummaryOfNothing) {
 TEST(Report, Details) {
   Statistics s = SampleStatistics();
   for (uint64_t& pauses : s.pauses) pauses = 0;
+  for (uint64_t& waits : s.waits) waits = 0;
+  s.waits[5] = 3;
   s.pauses[0] = 7;
   s.pauses[4] = 9;
   s.pauses[kPauseBuckets - 1] = 1;
@@ -77,6 +79,8 @@ TEST(Report, Details) {
       "Mappings used:      25165824\n"
       "Mappings budget:    26214400\n"
       "Mesh passes:        5242880\n"
+      "Background turns:   29360128\n"
+      "Background CPU ms:  30\n"
       "Meshed pages now:   3145728\n"
       "Failed, mappings:   6291456\n"
       "Failed, map:        7340032\n"
@@ -85,6 +89,8 @@ TEST(Report, Details) {
       "Pauses < 1 us:      7\n"
       "Pauses < 16 us:     9\n"
       "Pauses >= 4194304 us: 1\n"
+      "Longest wait us:    28311.6\n"
+      "Waits < 32 us:      3\n"
       "  size pages     spans  attached   partial      full    meshed      live bytes occupancy\n"
       "    16     1        10         1         6         3         2           10240     0.250\n"
       "    48     3         4         2         1         1         0           49152     1.000\n");

@@ -14,7 +14,10 @@ inline Statistics SampleStatistics() {
   uint64_t next = 1;
   for (const StatisticSpec& spec : kStatisticSpecs) s.*spec.field = next++ << 20;
   s.barrier_tier = "userfault";
-  for (size_t i = 0; i < kPauseBuckets; i++) s.pauses[i] = 100 + i;
+  for (size_t i = 0; i < kPauseBuckets; i++) {
+    s.pauses[i] = 100 + i;
+    s.waits[i] = 200 + i;
+  }
   s.class_count = 2;
   s.classes[0] = {.object_size = 16,
                   .span_pages = 1,

@@ -51,12 +51,12 @@ TEST(Compactor, LooksOnlyWhereSomethingHasChanged) {
   MakeSparse(heap, kSmall, 16);
   PassLimits limits;
   limits.tests_per_class = 1 << 20;
-  EXPECT_GT(heap.global().compactor().Run(limits, true), 0u);
+  EXPECT_GT(heap.global().compactor().Run(limits, true).freed, 0u);
   FaultInjector injector;
-  EXPECT_EQ(heap.global().compactor().Run(limits, true), 0u);
+  EXPECT_EQ(heap.global().compactor().Run(limits, true).freed, 0u);
   EXPECT_EQ(injector.count(Call::kAlias), 0);
   MakeSparse(heap, kSmall, 16);
-  EXPECT_GT(heap.global().compactor().Run(limits, true), 0u);
+  EXPECT_GT(heap.global().compactor().Run(limits, true).freed, 0u);
   heap.CheckAll();
 }
 
@@ -66,10 +66,10 @@ TEST(Compactor, StopsAtItsDeadlineAndGoesOnNextTime) {
   PassLimits limits;
   limits.tests_per_class = 1 << 20;
   limits.deadline_ns = os::MonotonicNs();
-  EXPECT_EQ(heap.global().compactor().Run(limits, true), 0u);
+  EXPECT_EQ(heap.global().compactor().Run(limits, true).freed, 0u);
   heap.CheckAll();
   limits.deadline_ns = UINT64_MAX;
-  EXPECT_GT(heap.global().compactor().Run(limits, true), 0u);
+  EXPECT_GT(heap.global().compactor().Run(limits, true).freed, 0u);
   heap.CheckAll();
 }
 
@@ -130,7 +130,7 @@ TEST(Compactor, OneAtATime) {
   MakeSparse(heap, kSmall, 16);
   MutexLock lock(heap.global().compactor().lock());
   size_t freed = 1;
-  std::thread([&] { freed = heap.global().compactor().Run(PassLimits(), false); }).join();
+  std::thread([&] { freed = heap.global().compactor().Run(PassLimits(), false).freed; }).join();
   EXPECT_EQ(freed, 0u);
 }
 

@@ -124,23 +124,59 @@ TEST(SizeClassHeap, LenientReleasePassesOverWhatIsNoObject) {
   heap.CheckAll();
 }
 
-TEST(SizeClassHeap, WithdrawnSpansAreNotDrawnFrom) {
+TEST(SizeClassHeap, SurveyFindsWhatHasRoom) {
   TestHeap heap;
-  std::vector<SpanObjects> spans = heap.MakeFull(kOther, 2);
-  for (SpanObjects& span : spans) heap.Thin(span, [](size_t slot) { return slot == 0; });
-  MiniHeap* leaders[8];
-  Bitmap bits[8];
-  uint16_t counts[8];
-  uint32_t count = heap.heap_of(kOther).Withdraw(1, leaders, bits, counts);
-  ASSERT_EQ(count, 2u);
-  char* fresh = heap.Allocate(kOther);
-  EXPECT_NE(SpanOf(fresh), leaders[0]);
-  EXPECT_NE(SpanOf(fresh), leaders[1]);
-  // One of them empties meanwhile, and goes when it comes back.
-  heap.Thin(spans[0], [](size_t) { return false; });
-  EXPECT_EQ(heap.heap_of(kOther).statistics().spans, 3u);
-  heap.heap_of(kOther).Restore({leaders, count});
-  EXPECT_EQ(heap.heap_of(kOther).statistics().spans, 2u);
+  std::vector<SpanObjects> spans = heap.MakeFull(kOther, 3);
+  heap.Thin(spans[0], [](size_t slot) { return slot == 0; });
+  heap.Thin(spans[1], [](size_t slot) { return slot != 0; });  // too full to be worth it
+  SizeClassHeap::Candidate found[8];
+  SpanId cursor = kNoSpan;
+  ASSERT_EQ(heap.heap_of(kOther).Survey(&cursor, found), 1u);
+  EXPECT_EQ(cursor, kNoSpan);
+  EXPECT_EQ(found[0].id, SpanOf(spans[0][0])->id());
+  EXPECT_EQ(found[0].in_use, 1u);
+  EXPECT_EQ(found[0].bits.Count(), 1u);
+  heap.CheckAll();
+}
+
+TEST(SizeClassHeap, SurveyGoesOnWhereItStopped) {
+  TestHeap heap;
+  for (SpanObjects& span : heap.MakeFull(kOther, 5)) {
+    heap.Thin(span, [](size_t slot) { return slot == 0; });
+  }
+  std::vector<SpanId> seen;
+  SpanId cursor = kNoSpan;
+  do {
+    SizeClassHeap::Candidate found[2];
+    uint32_t count = heap.heap_of(kOther).Survey(&cursor, found);
+    for (uint32_t i = 0; i < count; i++) seen.push_back(found[i].id);
+  } while (cursor != kNoSpan);
+  EXPECT_EQ(seen.size(), 5u);
+  EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+}
+
+// A plan is older than its batch: what has changed since is left out.
+TEST(SizeClassHeap, GatherLeavesOutWhatNoLongerFits) {
+  TestHeap heap;
+  std::vector<SpanObjects> spans = heap.MakeFull(kOther, 4);
+  std::vector<SpanId> ids;
+  for (size_t i = 0; i < spans.size(); i++) {
+    ids.push_back(SpanOf(spans[i][0])->id());
+    // The third overlaps the first.
+    heap.Thin(spans[i], [&](size_t slot) { return slot % 4 == i % 2 || (i == 3 && slot == 2); });
+  }
+  // The second has gone.
+  heap.Thin(spans[1], [](size_t) { return false; });
+  Mesher mesher(heap.global().backing(), heap.global().barrier(), heap.global().budget());
+  heap.heap_of(kOther).MeshBatch(mesher, [&](SizeClassHeap::Gathered* gathered) {
+    std::span<MiniHeap*> leaders = heap.heap_of(kOther).GatherLocked(ids, 1, 64, gathered);
+    ASSERT_EQ(leaders.size(), 2u);
+    EXPECT_EQ(leaders[0]->id(), ids[0]);
+    EXPECT_EQ(leaders[1]->id(), ids[3]);
+    EXPECT_EQ(leaders[0]->place(), SpanPlace::kWithdrawn);
+  });
+  // Nothing was added to the mesher: all is as it was.
+  EXPECT_EQ(SpanOf(spans[0][0])->place(), SpanPlace::kPartial);
   heap.CheckAll();
 }
 

@@ -120,32 +120,36 @@ void TestHeap::RewriteAll() {
 }
 
 MeshResult TestHeap::MeshInGroupsOf(size_t size, SizeClass size_class) {
-  std::vector<MiniHeap*> leaders(1000);
-  std::vector<Bitmap> bits(leaders.size());
-  std::vector<uint16_t> counts(leaders.size());
+  std::vector<SizeClassHeap::Candidate> found(1000);
   global_->budget().Refresh();
   SizeClassHeap& heap = heap_of(size_class);
-  uint32_t count = 0;
-  for (uint32_t units = kSizeClasses[size_class].max_units; units > 0 && count == 0; units /= 2) {
-    count = heap.Withdraw(units, leaders, bits, counts);
+  size_t count = 0;
+  SpanId cursor = kNoSpan;
+  do {
+    count += heap.Survey(&cursor, std::span(found).subspan(count));
+  } while (cursor != kNoSpan);
+  uint32_t units = 0;
+  for (size_t i = 0; i < count; i++) units = std::max<uint32_t>(units, found[i].units);
+  std::vector<SpanId> spans;
+  for (size_t i = 0; i < count; i++) {
+    if (found[i].units == units) spans.push_back(found[i].id);
   }
-  leaders.resize(count);
-  MeshResult result = heap.MeshBatch(*mesher_, [&](Mesher& mesher) {
-    for (size_t first = 0; first < count;) {
-      size_t taken = std::min(size, count - first);
-      if (taken > 1) static_cast<void>(mesher.Add(std::span(leaders).subspan(first, taken)));
+  return heap.MeshBatch(*mesher_, [&](SizeClassHeap::Gathered* gathered) {
+    for (size_t first = 0; first < spans.size();) {
+      size_t taken = std::min(size, spans.size() - first);
+      std::span<MiniHeap*> leaders =
+          heap.GatherLocked(std::span(spans).subspan(first, taken), units, UINT32_MAX, gathered);
+      if (leaders.size() > 1) static_cast<void>(mesher_->Add(leaders));
       first += taken;
     }
   });
-  heap.Restore(leaders);
-  return result;
 }
 
 size_t TestHeap::Compact() {
   PassLimits limits;
   limits.tests_per_class = 1 << 20;
   limits.every_class = true;
-  return global_->compactor().Run(limits, true);
+  return global_->compactor().Run(limits, true).freed;
 }
 
 void TestHeap::CheckContents() const {

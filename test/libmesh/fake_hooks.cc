@@ -28,7 +28,36 @@ void SetArena(const void* begin, const void* end) {
 
 bool Owns(const void* address) { return address >= arena_begin && address < arena_end; }
 
-void BeforeBlocking() { Note("block"); }
+// Three looks, a nap of a millisecond, and then the wait itself, if there is work.
+int idle_slices = 0;
+
+uint64_t Doze::left_ns() const { return longest_ns_; }
+uint64_t Doze::Finish() {
+  is_over_ = true;
+  return longest_ns_;
+}
+uint64_t Doze::NextWait() {
+  if (!has_looked_) Note("block");
+  has_looked_ = true;
+  if (idle_slices == 0) return Finish();
+  began_ns_ = 1;
+  idle_slices--;
+  return idle_slices == 0 ? 1'000'000 : 0;
+}
+Doze::~Doze() = default;
+
+int CreateThread(ThreadCreator* libcs, pthread_t* thread, const pthread_attr_t* attributes,
+                 void* (*function)(void*), void* argument) {
+  Note("thread");
+  return libcs(thread, attributes, function, argument);
+}
+int CreateC11Thread(C11ThreadCreator* libcs, ThreadCreator*, thrd_t* thread, thrd_start_t function,
+                    void* argument) {
+  Note("thrd");
+  return libcs(thread, function, argument);
+}
+void ProgramBegins(ThreadCreator*) {}
+void BeforeSoleThreadCall() { Note("sole"); }
 bool is_fork_refused = false;
 
 ForkPermit BeforeFork() {

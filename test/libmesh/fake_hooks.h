@@ -6,12 +6,16 @@
 namespace mesh {
 
 // What the hooks were called with since the last ClearHooks(), in order, one word each:
-// "block", "permit", "resume", "fork", "parent", "child", "shared", "close:3-3"; "lend:8:all" with
-// a length for each piece, "back", "keep:100", "end", "action:11", "blocked".
+// "block", "thread", "thrd", "sole", "permit", "resume", "fork", "parent", "child", "shared",
+// "close:3-3"; "lend:8:all" with a length for each piece, "back", "keep:100", "end", "action:11",
+// "blocked".
 extern std::string hook_calls;
 
 // What IsPublishing() says; false at first.
 extern bool is_publishing;
+
+// How often a thread that is about to sleep has something to do first; 0 at first.
+extern int idle_slices;
 
 // Whether forks are refused; false at first.
 extern bool is_fork_refused;

@@ -111,6 +111,26 @@ TEST(GroupPacker, PacksWhatFitsExactly) {
   EXPECT_EQ(Pack(spans, 16, 1000, 4).groups, 4u);
 }
 
+// In one go or in many: the same groups.
+TEST(GroupPacker, CanStopAndGoOn) {
+  std::vector<Bitmap> spans = RandomSpans(700, 64, 2, 12);
+  Packed whole = Pack(spans, 64, 1 << 20, 32);
+  size_t n = spans.size();
+  std::vector<uint16_t> counts;
+  for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
+  std::vector<uint32_t> order(n), group(n), group_count(n), members(n);
+  std::vector<Bitmap> group_bits(n);
+  PackProgress progress;
+  int calls = 1;
+  while (!PackSome(spans, counts, {64, 32, 1 << 20},
+                   {order, group, group_bits, group_count, members}, 500, &progress)) {
+    calls++;
+  }
+  EXPECT_GT(calls, 10);
+  EXPECT_EQ(progress.groups, whole.groups);
+  EXPECT_EQ(group, whole.group);
+}
+
 TEST(GroupPacker, FullSpansStayAlone) {
   std::vector<Bitmap> spans(10, Bitmap::FirstBits(64));
   EXPECT_EQ(Pack(spans, 64, 1000).groups, 10u);

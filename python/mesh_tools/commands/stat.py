@@ -42,7 +42,8 @@ def _summary(found: snapshot.Snapshot) -> Table:
         ("PSS", views.megabytes(found.pss_bytes), "of the whole process"),
         ("RSS", views.megabytes(found.rss_bytes), "counts a meshed page for each address"),
         ("meshes", str(found.mesh_count), f"in {found.mesh_passes} passes"),
-        ("longest pause", f"{found.longest_pause_ns / 1e6:.1f} ms", "that any thread waited"),
+        ("longest pause", f"{found.longest_pause_ns / 1e6:.1f} ms", "of a class for one batch"),
+        ("longest wait", f"{found.longest_wait_ns / 1e6:.1f} ms", "of a thread for such a batch"),
         ("barrier", found.barrier_tier, f"period {found.period_ms} ms"),
         ("mappings", str(found.mappings_used), f"of {found.mappings_budget} allowed to meshing"),
     ]

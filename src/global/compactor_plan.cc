@@ -1,0 +1,120 @@
+// Compactor, the half that decides what: surveys, plans, and what goes into a batch. See
+// compactor.h.
+#include "src/global/compactor.h"
+#include "src/meshing/group_packer.h"
+
+namespace mesh {
+namespace {
+
+// Virtual spans that one group may have: with each, a free slot of the group costs a longer walk.
+constexpr uint32_t kMaxGroupMembers = 64;
+
+}  // namespace
+
+void Compactor::Survey() {
+  Progress& p = progress_;
+  p.found += p.heap->Survey(&p.cursor, std::span(scratch_->found).subspan(p.found));
+  p.is_surveyed = p.cursor == kNoSpan;
+}
+
+void Compactor::BeginPlan() {
+  Progress& p = progress_;
+  Scratch& s = *scratch_;
+  p.count = 0;
+  for (const Candidate& candidate : std::span(s.found).first(p.found)) {
+    if (candidate.units != p.units) continue;
+    s.ids[p.count] = candidate.id;
+    s.bits[p.count] = candidate.bits;
+    s.counts[p.count++] = candidate.in_use;
+  }
+  p.next = 0;
+  p.groups = 0;
+  p.packing = {};
+  p.is_packing = p.count > 1;
+}
+
+void Compactor::Plan(uint64_t tests) {
+  Progress& p = progress_;
+  Scratch& s = *scratch_;
+  const SizeClassInfo& info = kSizeClasses[p.heap->size_class()];
+  PackLimits limits{static_cast<SlotIndex>(info.slots * p.units), kMaxGroupMembers, tests};
+  PackerArrays arrays{s.order, s.group, s.group_bits, s.group_count, s.members};
+  if (!PackSome({s.bits, p.count}, {s.counts, p.count}, limits, arrays, kTestsPerStep,
+                &p.packing)) {
+    return;
+  }
+  p.is_packing = false;
+  p.groups = NumberByAddress({s.ids, p.count}, p.packing.groups, arrays);
+  SortPlan();
+}
+
+// Sorts the spans by their group, those that are alone left out; order[] becomes where each begins.
+void Compactor::SortPlan() {
+  Progress& p = progress_;
+  Scratch& s = *scratch_;
+  uint32_t start = 0;
+  for (uint32_t g = 0; g < p.groups; g++) {
+    s.order[g] = start;
+    start += s.members[g];
+  }
+  for (uint32_t i = 0; i < p.count; i++) {
+    if (s.group[i] != kUnmeshed) s.sorted[s.order[s.group[i]]++] = s.ids[i];
+  }
+  for (uint32_t g = 0; g < p.groups; g++) s.order[g] -= s.members[g];
+}
+
+uint32_t Compactor::MovesPerBatch() const {
+  uint32_t pages = kSizeClasses[progress_.heap->size_class()].unit_pages * progress_.units;
+  uint32_t moves = batch_pages_ / (kMoveWeight + pages);
+  return moves > 0 ? moves : 1;
+}
+
+// Adds groups to the mesher until it is enough for a batch. A large group is meshed in several: a
+// span of the part that is done stands for all of that part in the next.
+void Compactor::AddGroups(SizeClassHeap::Gathered* gathered) {
+  Progress& p = progress_;
+  Scratch& s = *scratch_;
+  uint32_t moves = MovesPerBatch();
+  while (p.next < p.groups && mesher_.planned() < moves) {
+    uint32_t& first = s.order[p.next];
+    uint32_t& count = s.members[p.next];
+    uint32_t most = moves - mesher_.planned() + 1;
+    uint32_t taken = count < most ? count : most;
+    if (gathered->room() < taken) return;
+    std::span<MiniHeap*> leaders =
+        count < 2
+            ? std::span<MiniHeap*>()
+            : p.heap->GatherLocked({s.sorted + first, taken}, p.units, kMaxGroupMembers, gathered);
+    bool is_planned = leaders.size() < 2 || mesher_.Add(leaders);
+    if (!is_planned) {
+      p.heap->PutBackLocked(gathered, leaders.size());
+      // One that does not fit behind others is tried again as the first of the next batch.
+      if (!mesher_.is_empty() || budget_.is_exhausted()) return;
+    }
+    if (taken == count) {
+      p.next++;
+      continue;
+    }
+    first += taken - 1;
+    count -= taken - 1;
+    if (is_planned && !leaders.empty()) s.sorted[first] = leaders[0]->id();
+    return;
+  }
+}
+
+// Keeps batches near kBatchNs. One that took longer may have been interrupted: so it is cut to a
+// quarter at most, and grows again.
+void Compactor::AdaptBatch(uint64_t ns, uint32_t moves) {
+  bool was_full = moves >= MovesPerBatch();
+  if (ns > 2 * kBatchNs) {
+    batch_pages_ = ns < 4 * kBatchNs ? batch_pages_ / 2 : batch_pages_ / 4;
+  } else if (ns > kBatchNs) {
+    batch_pages_ -= batch_pages_ / 4;
+  } else if (was_full && ns < kBatchNs * 3 / 4) {
+    batch_pages_ += batch_pages_ / 8 + 1;
+  }
+  if (batch_pages_ < kLeastBatch) batch_pages_ = kLeastBatch;
+  if (batch_pages_ > kLargestBatch) batch_pages_ = kLargestBatch;
+}
+
+}  // namespace mesh

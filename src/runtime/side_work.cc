@@ -1,0 +1,180 @@
+// Runtime, the half for work on the side: by the background thread, on slow paths, before a sleep.
+#include "src/os/process.h"
+#include "src/runtime/runtime.h"
+#include "src/runtime/thread_state.h"
+
+namespace mesh {
+namespace {
+
+constexpr uint64_t kNsPerMs = 1'000'000;
+// A slice of a pass on a thread of the program. A batch that has begun is finished.
+constexpr uint64_t kSliceNs = kNsPerMs;
+// Time between two looks for copies of meshed pages: what is stored to more often stays copied for
+// the better part of it, and folding a span costs about ten microseconds. Looks that find nothing
+// come more rarely.
+constexpr uint64_t kFoldPeriodNs = 5000 * kNsPerMs;
+constexpr uint64_t kMostFoldPeriodNs = 80'000 * kNsPerMs;
+// A program that never sleeps pays for a pass in a few periods only; its sparse spans are still
+// there when it does.
+constexpr uint64_t kBusyPeriods = 4;
+// Slow paths between two looks at the clock.
+constexpr uint64_t kClockInterval = 16;
+
+uint64_t Larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+}  // namespace
+
+void Runtime::InitBackground() {
+  bool may_work = options_.period_ms() != 0 && (meshing_ || options_.freephys_thread());
+  if (options_.background_thread() == BackgroundChoice::kNever) may_work = false;
+  threads_.Init([] { Get().background_.Stop(); });
+  BackgroundThread::Job job;
+  job.context = this;
+  job.settings = [](void* self) {
+    return Pacer::Settings{
+        static_cast<Runtime*>(self)->period_ms() * kNsPerMs,
+        static_cast<uint32_t>(static_cast<Runtime*>(self)->options_.cpu_percent())};
+  };
+  job.activity = [](void* self) { return static_cast<Runtime*>(self)->Activity(); };
+  job.turn = [](void* self, uint64_t length_ns, bool is_quiet) {
+    return static_cast<Runtime*>(self)->Turn(length_ns, is_quiet);
+  };
+  job.is_urgent = [](void* self) {
+    return static_cast<Runtime*>(self)->global_.arena().has_excess();
+  };
+  job.work_urgently = [](void* self) {
+    static_cast<Runtime*>(self)->global_.arena().ReturnExcess();
+  };
+  background_.Init(job);
+  // order: relaxed; see wants_background().
+  wants_background_.store(may_work, std::memory_order_relaxed);
+}
+
+// What the background thread does in a slice.
+Pacer::Outcome Runtime::Turn(uint64_t length_ns, bool is_quiet) {
+  ServeRequest();
+  Arena& arena = global_.arena();
+  arena.set_defers_return(options_.freephys_thread());
+  uint64_t now = os::MonotonicNs();
+  PassResult pass = {0, true};
+  if (meshing_) pass = global_.CompactBriefly(now + length_ns, true);
+  Pacer::Outcome outcome = {pass.freed > 0, pass.is_complete, 0};
+  if (!pass.is_complete) return outcome;
+  if (FoldIfDue(now, length_ns)) outcome.has_gained = true;
+  outcome.again_ns = NextFold();
+  // What has not been used again for a period is halved; all of it when nothing uses the heap.
+  size_t keep = is_quiet ? 0 : arena.statistics().dirty_bytes / 2;
+  if (arena.Purge(keep) > 0) outcome.has_gained = true;
+  return outcome;
+}
+
+bool Runtime::FoldIfDue(uint64_t now_ns, uint64_t length_ns) {
+  // order: relaxed; clocks and a counter, publish nothing.
+  if (!meshing_ || now_ns < next_fold_ns_.load(std::memory_order_relaxed)) return false;
+  uint64_t activity = Activity();
+  bool has_saved = global_.FoldBriefly(os::MonotonicNs() + length_ns);
+  uint64_t period = kFoldPeriodNs;
+  if (!has_saved) {
+    period = Larger(fold_period_ns_.load(std::memory_order_relaxed), kFoldPeriodNs) * 2;
+    if (period > kMostFoldPeriodNs) period = kMostFoldPeriodNs;
+    fold_activity_.store(activity, std::memory_order_relaxed);
+  }
+  fold_period_ns_.store(period, std::memory_order_relaxed);
+  next_fold_ns_.store(now_ns + period, std::memory_order_relaxed);
+  return has_saved;
+}
+
+// When the next fold is due; 0 when nothing has happened since the last that found nothing.
+uint64_t Runtime::NextFold() const {
+  // order: relaxed; see FoldIfDue().
+  bool has_news = fold_activity_.load(std::memory_order_relaxed) != Activity();
+  if (!meshing_ || !has_news || !global_.has_private_views()) return 0;
+  return next_fold_ns_.load(std::memory_order_relaxed);
+}
+
+void Runtime::OnSlowPath() {
+  ServeRequest();
+  // order: seq_cst; see BackgroundThread::NoteActivity().
+  uint64_t before = slow_paths_.fetch_add(1, std::memory_order_seq_cst);
+  if (background_.is_running()) {
+    background_.NoteActivity(global_.arena().has_excess());
+    return;
+  }
+  if (before % kClockInterval != 0) return;
+  Work(os::MonotonicNs());
+}
+
+// On a slow path of a program without a background thread.
+void Runtime::Work(uint64_t now_ns) {
+  // order: relaxed; a setting, and a clock of which one thread gets hold.
+  uint64_t period = period_ns_.load(std::memory_order_relaxed) * kBusyPeriods;
+  uint64_t next = next_pass_ns_.load(std::memory_order_relaxed);
+  if (period == 0 || now_ns < next) return;
+  if (!next_pass_ns_.compare_exchange_strong(next, now_ns + period, std::memory_order_relaxed)) {
+    return;
+  }
+  if (meshing_) {
+    global_.CompactBriefly(now_ns + kSliceNs, false);
+    FoldIfDue(now_ns, kSliceNs);
+  }
+  // What has not been used again for a period is halved.
+  global_.arena().Purge(global_.arena().statistics().dirty_bytes / 2);
+  uint64_t end_ns = os::MonotonicNs();
+  uint32_t percent = static_cast<uint32_t>(options_.cpu_percent());
+  uint64_t rest_ns = Larger(period, RestAfter(end_ns - now_ns, percent));
+  next_pass_ns_.store(end_ns + rest_ns, std::memory_order_relaxed);
+}
+
+uint64_t Runtime::IdleWorkIn() {
+  ServeRequest();
+  // order: relaxed; clocks and counters of a program that has time, publish nothing.
+  if (background_.is_running() || period_ns_.load(std::memory_order_relaxed) == 0) {
+    return kNoIdleWork;
+  }
+  uint64_t due_ns = next_pass_ns_.load(std::memory_order_relaxed);
+  if (Activity() == done_activity_.load(std::memory_order_relaxed)) {
+    uint64_t fold_ns = NextFold();
+    if (fold_ns == 0 && !has_dirty_pages()) return kNoIdleWork;
+    if (!has_dirty_pages()) due_ns = Larger(due_ns, fold_ns);
+  }
+  uint64_t now = os::MonotonicNs();
+  return due_ns > now ? due_ns - now : 0;
+}
+
+bool Runtime::IdleSlice() {
+  uint64_t now = os::MonotonicNs();
+  uint64_t activity = Activity();
+  // order: relaxed; see IdleWorkIn().
+  bool is_quiet = activity == done_activity_.load(std::memory_order_relaxed);
+  PassResult pass = {0, true};
+  if (meshing_) pass = global_.CompactBriefly(now + kSliceNs, true);
+  bool is_at_work = pass.freed > 0 || os::MonotonicNs() - now >= Pacer::kLeastSliceNs;
+  if (!pass.is_complete && is_at_work) return true;
+  // A pass that has gained is followed by another: mappings may be counted anew.
+  bool has_gained = pass.freed > 0;
+  if (FoldIfDue(now, kSliceNs)) has_gained = true;
+  ReturnPages(is_quiet);
+  if (has_gained) return true;
+  if (pass.is_complete) done_activity_.store(activity, std::memory_order_relaxed);
+  uint64_t period = period_ns_.load(std::memory_order_relaxed);
+  next_pass_ns_.store(os::MonotonicNs() + period, std::memory_order_relaxed);
+  return false;
+}
+
+// What has not been used again for a period is halved; all of it when nothing uses the heap.
+void Runtime::ReturnPages(bool is_quiet) {
+  Arena& arena = global_.arena();
+  arena.Purge(is_quiet ? 0 : arena.statistics().dirty_bytes / 2);
+  // order: relaxed; see has_dirty_pages().
+  has_dirty_pages_.store(arena.statistics().dirty_bytes > 0, std::memory_order_relaxed);
+}
+
+void Runtime::AfterNap() { ReturnPages(true); }
+
+void Runtime::IdleInterrupted() {
+  uint32_t percent = static_cast<uint32_t>(options_.cpu_percent());
+  // order: relaxed; see IdleWorkIn().
+  next_pass_ns_.store(os::MonotonicNs() + RestAfter(kSliceNs, percent), std::memory_order_relaxed);
+}
+
+}  // namespace mesh
