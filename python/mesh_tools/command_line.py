@@ -66,7 +66,13 @@ def find_library(text: str | None) -> pathlib.Path:
 
 
 def preloading(library: pathlib.Path) -> dict[str, str]:
-    """Returns this process's environment with the library in front of what is preloaded."""
+    """Returns this process's environment with the library in front of what is preloaded.
+
+    Raises:
+        UsageError: its path is none that the loader takes.
+    """
+    if any(mark in str(library) for mark in " :"):
+        raise UsageError(f"the loader cannot preload a path with a blank or a colon: {library}")
     before = os.environ.get("LD_PRELOAD", "")
     preload = f"{library}:{before}" if before else str(library)
     return {**os.environ, "LD_PRELOAD": preload}

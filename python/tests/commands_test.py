@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,6 +80,9 @@ class TestRun:
         text.chmod(0o755)
         assert refused("run", text) == f"mesh run: {text} is neither a program nor a script"
         assert "no library" in refused("run", "--library=/nowhere", "ls")
+        blank = tmp_path / "lib mesh.so"
+        shutil.copy(mesh_program.LIBRARY, blank)
+        assert "blank or a colon" in refused("run", f"--library={blank}", "ls")
         assert "NAME=VALUE" in refused("run", "--set=x", "ls")
         assert "there is no directory" in refused("run", "--report=/nowhere/x", "ls")
 

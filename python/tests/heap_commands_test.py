@@ -144,6 +144,12 @@ class TestStress:
         assert plain["wrong"] == 0 < plain["checked"]
         assert plain["physical_bytes"] > plain["live_bytes"]
 
+    @pytest.mark.parametrize(("kind", "program"), [("python", "python3"), ("ruby", "ruby")])
+    def test_languages(self, kind: str, program: str) -> None:
+        harness.program(program)
+        plain = json.loads(mesh("stress", kind, "--iterations=40000").stdout)
+        assert plain["wrong"] == 0 < plain["checked"]
+
     def test_a_wrong_allocator_is_found(self, tmp_path: pathlib.Path) -> None:
         source = """
             #define _GNU_SOURCE

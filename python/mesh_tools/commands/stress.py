@@ -3,6 +3,8 @@
     mesh stress threads    threads replace random objects, and free each other's; takes a compiler
     mesh stress fragment   the same with nine of ten objects dropped again and again
     mesh stress redis      the paper's Redis experiment, at any size; takes redis-server
+    mesh stress python     text of which every tenth is kept, on malloc alone; takes python3
+    mesh stress ruby       the same; takes ruby
 
 Exit status: 1 if a value was wrong or the program failed.
 """
@@ -16,9 +18,22 @@ import subprocess
 import sys
 import tempfile
 
-from .. import allocators, command_line, provenance, redis_experiment, redis_server, resp, results
+from .. import (
+    allocators,
+    command_line,
+    provenance,
+    redis_experiment,
+    redis_server,
+    resp,
+    results,
+    stress_scripts,
+)
 
-_KINDS = ("threads", "fragment", "redis")
+_KINDS = ("threads", "fragment", "redis", "python", "ruby")
+_SCRIPTS = {
+    "python": (("python3", "-c", stress_scripts.PYTHON), {"PYTHONMALLOC": "malloc"}),
+    "ruby": (("ruby", "-e", stress_scripts.RUBY), {}),
+}
 _SOURCE = pathlib.Path(__file__).resolve().parent.parent / "stress.c"
 _PHASES = 10
 _KEEP_EVERY = {"threads": 1, "fragment": 10}
@@ -33,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=4, help="default 4")
     parser.add_argument("--load", type=int, default=10_000, help="objects of a thread; 10000")
     parser.add_argument(
-        "--iterations", type=int, default=1_000_000, help="objects that a thread replaces; 1000000"
+        "--iterations",
+        type=int,
+        default=1_000_000,
+        help="objects that a thread replaces, or that Python or Ruby make; default 1000000",
     )
     parser.add_argument("--keys", type=int, default=200_000, help="redis: of the first fill")
     parser.add_argument("--seed", type=int, default=1, help="default 1")
@@ -53,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         allocator = allocators.mesh(command_line.find_library(arguments.library))
     if arguments.kind == "redis":
         found = _redis(arguments, allocator)
+    elif arguments.kind in _SCRIPTS:
+        found = _script(arguments, allocator)
     else:
         found = _threads(arguments, allocator)
     found = {"kind": arguments.kind, "allocator": allocator.name, "seed": arguments.seed, **found}
@@ -106,6 +126,30 @@ def _threads(
         last = said.strip().splitlines()[-1:] or [""]
         return {"wrong": 1, "failed": f"ended with status {status} {last[0]}".strip()}
     report = allocators.parse_mesh_report(said)
+    return {**found, **({} if report is None else {"meshes": report.meshes})}
+
+
+def _script(
+    arguments: argparse.Namespace, allocator: allocators.Allocator
+) -> dict[str, int | float | str]:
+    (name, *options), settings = _SCRIPTS[arguments.kind]
+    path = shutil.which(name)
+    if path is None:
+        raise command_line.UsageError(f"it takes {name}, which is not on PATH")
+    numbers = (str(arguments.iterations), str(arguments.seed))
+    done = subprocess.run(
+        [path, *options, *numbers],
+        env={**allocator.make_environment(), **settings},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:] or [""]
+        return {"wrong": 1, "failed": f"ended with status {done.returncode} {last[0]}".strip()}
+    found: dict[str, int | float | str] = json.loads(done.stdout)
+    report = allocators.parse_mesh_report(done.stderr)
     return {**found, **({} if report is None else {"meshes": report.meshes})}
 
 

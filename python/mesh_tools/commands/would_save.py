@@ -4,7 +4,8 @@
     mesh would-save -- PROGRAM ...     runs it on Mesh with meshing off, and looks again and again
 
 Of a program that does not run Mesh nothing can be told from outside: start it by the second form.
-It is looked at without being stopped. Exit status: of the second form, the program's.
+It is looked at without being stopped; what it starts is not looked at. Exit status: of the second
+form, the program's.
 """
 
 import argparse
