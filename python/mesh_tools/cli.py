@@ -18,6 +18,7 @@ _FORM = "mesh [--help] [--version] COMMAND ..."
 # Name, and what it does, in the order in which they are listed.
 COMMANDS = {
     "run": "run a program on Mesh",
+    "options": "list the options of the library",
     "doctor": "say what this machine offers to Mesh, and what to change",
     "would-save": "estimate what meshing would give back, before adopting it",
     "compare": "run a command on Mesh and other allocators, memory and time side by side",

@@ -223,6 +223,12 @@ class TestExport:
         assert "cannot serve at 192.0.2.1:9464" in refused("export", "--address=192.0.2.1")
 
 
+def test_options() -> None:
+    text = mesh("options").stdout
+    assert re.search(r"^MESH_PERIOD_MS +100 ", text, re.MULTILINE)
+    assert "unrecognized arguments: x" in refused("options", "x")
+
+
 def test_doctor() -> None:
     found = {row["what"]: row for row in json.loads(mesh("doctor", "--json").stdout)}
     assert found["trial"]["verdict"] == "ok"

@@ -5,10 +5,17 @@ import pathlib
 import re
 
 from docs import statistics_page
-from python.mesh_tools import cli
+from python.mesh_tools import cli, options_table
 
 _DOCS = pathlib.Path(os.environ["DOCS"]).parent
 _OPTIONS = pathlib.Path(os.environ["OPTIONS_DEF"]).read_text()
+_LIMITS = pathlib.Path(os.environ["LIMITS_H"]).read_text()
+# Type, variable, default, choices, sentence in its pieces.
+_ROW = re.compile(
+    r'^MESH_OPTION\(\s*([\w* ]+), \w+, "(\w+)", (\w+),\s*[^,]+,\s*[^,]+,\s*"(.*?)",'
+    r'\s*((?:"[^"]*"\s*)+)\)',
+    re.MULTILINE,
+)
 
 
 def test_statistics_page_is_that_of_the_table() -> None:
@@ -16,20 +23,32 @@ def test_statistics_page_is_that_of_the_table() -> None:
     assert page == statistics_page.text(), "run: python3 -m docs.statistics_page"
 
 
+def test_options_are_those_of_the_library() -> None:
+    found = _ROW.findall(_OPTIONS)
+    assert len(found) == len(re.findall(r"^MESH_OPTION\(", _OPTIONS, re.MULTILINE))
+    names = [option.variable for option in options_table.OPTIONS]
+    assert names == [row[1] for row in found], "put the row into python/mesh_tools/options_table.py"
+    for option, (kind, name, default, choices, sentence) in zip(
+        options_table.OPTIONS, found, strict=True
+    ):
+        assert option.variable == name
+        assert option.sentence == "".join(re.findall(r'"([^"]*)"', sentence))
+        if choices:
+            assert option.takes == choices.replace("|", ", ")
+            assert option.default == choices.split("|")[int(default)]
+        elif kind.startswith("const char"):
+            assert option.default == "none"
+        else:
+            # A name is a constant of src/config/limits.h.
+            value = re.search(rf"\b{default} = (\d+);", _LIMITS)
+            assert option.default == (default if value is None else value[1])
+
+
 def test_tuning_has_every_option_with_its_default() -> None:
-    rows = re.findall(r'^MESH_OPTION\(\s*([\w* ]+), \w+, "(\w+)",\s*(\w+),.*?\n?.*?"(.*?)",',
-                      _OPTIONS, re.MULTILINE)  # fmt: skip
-    assert len(rows) == len(re.findall(r"^MESH_OPTION\(", _OPTIONS, re.MULTILINE))
     page = (_DOCS / "tuning.md").read_text()
-    for kind, name, default, choices in rows:
-        shown = default
-        if kind.startswith("const char"):
-            shown = "none"
-        elif "|" in choices:
-            shown = choices.split("|")[int(default)]
-        elif not default.isdigit():
-            shown = r"\d+"  # A constant of the code.
-        assert re.search(rf"^\| `{name}` \| {shown} \|", page, re.MULTILINE), (name, shown)
+    for option in options_table.OPTIONS:
+        row = f"| `{option.variable}` | {option.default} |"
+        assert row in page, f"docs/tuning.md has no row of {option.variable}"
 
 
 def test_man_page_has_every_command() -> None:

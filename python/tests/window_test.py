@@ -51,7 +51,7 @@ _QUIET = {"MESH_PERIOD_MS": "0"}
 def test_the_table_is_that_of_the_library() -> None:
     names = [field.name for field in dataclasses.fields(snapshot.Snapshot)]
     assert names[: len(_ROWS)] == [name for name in names if name in _ROWS]
-    assert set(_ROWS) <= set(names)
+    assert set(_ROWS) <= set(names), "put the row into snapshot.py and statistics_table.py"
     assert [field.name for field in dataclasses.fields(snapshot.ClassSnapshot)] == _CLASS_ROWS
     documented = [*statistics_table.PROCESS, *statistics_table.CLASS]
     assert [(row.name, row.sentence) for row in documented] == [row[1:] for row in _ENTRIES]
