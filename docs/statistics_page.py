@@ -30,8 +30,9 @@ anything for it: each is whole, two of them may be of different moments, and a p
 stopped can be read too. Only the program's user and root may (the rule of ptrace(2)); where
 Yama's `kernel.yama.ptrace_scope` is 1, as on Ubuntu, only root, and the command says so. A
 request of `mesh ctl` is served by a thread of the program that comes to allocate or free on a
-slow path, or begins to wait in a call (poll, epoll_wait, select, nanosleep and their like): at
-once in most servers, and in one that does neither not before it does.
+slow path, or begins to wait in a call (poll, epoll_wait, select, nanosleep and their like), or by
+the library's background thread at its next turn, which does not come while the program rests: at
+once in most servers, and in a program that does none of this not before it does.
 
 A look is not free for the kernel: it holds back the program's mmap calls while it counts mappings
 and PSS, milliseconds for a heap of gigabytes. The library itself spends nothing on it: a request

@@ -38,6 +38,28 @@ OPTIONS = (
         "Least time between two automatic meshing passes in milliseconds; 0 turns them off.",
     ),
     Option(
+        "MESH_BACKGROUND_THREAD",
+        "auto, 0, 1",
+        "auto",
+        "Whether a thread of the library's own meshes and returns pages: auto starts it "
+        "with the first thread that the program makes and ends it with the last, 0 has "
+        "threads of the program do the work, 1 starts it when the program is loaded.",
+    ),
+    Option(
+        "MESH_FREEPHYS_THREAD",
+        "0, 1",
+        "1",
+        "Whether the background thread, where there is one, returns the pages that are "
+        "too many to keep; 0 leaves that to the threads that free them.",
+    ),
+    Option(
+        "MESH_CPU_PERCENT",
+        "1 to 100",
+        "1",
+        "How much of one processor meshing may use on average beside a busy program, in "
+        "percent; while the program is idle, it uses what it needs.",
+    ),
+    Option(
         "MESH_MESHING",
         "0, 1",
         "1",

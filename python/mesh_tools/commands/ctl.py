@@ -6,8 +6,8 @@
     mesh ctl PID stats.NAME                one figure, as mesh stat --json names it
 
 Only the program's user and root may. What changes something is done by a thread of the program
-that comes to allocate or free, or begins to wait in a call; a program whose threads do neither
-does it when one does.
+that comes to allocate or free, or begins to wait in a call, or by Mesh's background thread while
+that is at work; a program that does none of this does it when it does.
 """
 
 import argparse
