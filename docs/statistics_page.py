@@ -56,7 +56,8 @@ _TAIL = """
 | name | meaning |
 |---|---|
 | barrier_tier | name of the write barrier in force; `none` before the first pass |
-| pauses | how often a thread waited 2^(i-1) to 2^i microseconds for meshing; 0: less than 1 |
+| pauses | how often meshing held a size class for 2^(i-1) to 2^i microseconds; 0: less than 1 |
+| waits | how often a thread waited that long for it |
 """
 
 

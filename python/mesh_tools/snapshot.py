@@ -92,6 +92,7 @@ class Snapshot:
     period_ms: int
     page_bytes: int
     pauses: tuple[int, ...]
+    waits: tuple[int, ...]
     classes: tuple[ClassSnapshot, ...]
 
     @property
@@ -107,7 +108,7 @@ class Snapshot:
     def to_json(self) -> dict[str, Any]:
         """Returns the snapshot as plain data, the form that MESH_STATS_FILE has too."""
         plain = dataclasses.asdict(self)
-        plain["pauses"] = list(self.pauses)
+        plain["pauses"], plain["waits"] = list(self.pauses), list(self.waits)
         plain["physical_bytes"] = self.physical_bytes
         return plain
 
@@ -132,8 +133,6 @@ def collect(opened: window.Window) -> Snapshot:
     }
     large_bytes = opened.runtime_value("large_bytes")
     page_bytes = opened.constant("page.bytes")
-    pauses = opened.field("runtime.pauses")
-    raw = opened.memory.read(opened.runtime + pauses.offset, pauses.size)
     return Snapshot(
         **figures,
         live_bytes=live_bytes + large_bytes,
@@ -142,9 +141,14 @@ def collect(opened: window.Window) -> Snapshot:
         barrier_tier=_tier_name(opened.runtime_value("barrier_tier")),
         period_ms=opened.runtime_value("period_ns") // 1_000_000,
         page_bytes=page_bytes,
-        pauses=tuple(int(count) for count in np.frombuffer(raw, dtype=np.uint64)),
+        pauses=_histogram(opened, "pauses"),
+        waits=_histogram(opened, "waits"),
         classes=tuple(classes),
     )
+
+
+def _histogram(opened: window.Window, name: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in words(opened, opened.runtime, f"runtime.{name}", 8))
 
 
 class _Heaps:

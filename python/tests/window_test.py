@@ -58,7 +58,8 @@ def test_the_table_is_that_of_the_library() -> None:
 
 
 def test_outside_and_inside_agree() -> None:
-    keys = [f"stats.{name}" for name in _ROWS]
+    histograms = [f"{name}.{bucket}" for name in ("pauses", "waits") for bucket in range(24)]
+    keys = [f"stats.{name}" for name in [*_ROWS, *histograms]]
     with mesh_program.running(keys, _QUIET) as program:
         program.run("compact")
         program.statistics()  # What is allocated at the first call only.
@@ -66,6 +67,10 @@ def test_outside_and_inside_agree() -> None:
         with window.Window(program.pid) as opened:
             outside = dataclasses.asdict(snapshot.collect(opened))
     assert inside["stats.mesh_count"] > 50
+    for key in histograms:
+        name, bucket = key.split(".")
+        assert outside[name][int(bucket)] == inside[f"stats.{key}"], key
+    assert sum(outside["pauses"]) > 0
     for name in _ROWS:
         value = inside[f"stats.{name}"]
         if name in _EXACT:

@@ -50,6 +50,7 @@ struct WindowLayout {
       MESH_PLACE("runtime.barrier_failed", kCompactor, CompactorStatistics, barrier_failed),
       MESH_PLACE("runtime.longest_pause_ns", kCompactor, CompactorStatistics, longest_pause_ns),
       MESH_PLACE("runtime.longest_wait_ns", kMeter, WaitMeter, longest_ns_),
+      MESH_PLACE("runtime.waits", kMeter, WaitMeter, counts_),
       MESH_PLACE("runtime.background_turns", offsetof(Runtime, background_), BackgroundThread,
                  turns_),
       MESH_PLACE("runtime.background_cpu_ns", offsetof(Runtime, background_), BackgroundThread,
