@@ -254,7 +254,8 @@ bool Compactor::MeshBatch(bool wait, PassResult* result) {
   Progress& p = progress_;
   uint64_t began = 0;
   uint32_t planned = 0;
-  MeshResult meshed = p.heap->MeshBatch(mesher_, [&](auto* gathered) {
+  // Inside, this function's lock and the class's are held, which clang cannot tell of a lambda.
+  MeshResult meshed = p.heap->MeshBatch(mesher_, [&](auto* gathered) NO_THREAD_SAFETY_ANALYSIS {
     began = os::MonotonicNs();
     AddGroups(gathered);
     planned = mesher_.planned();

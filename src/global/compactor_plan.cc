@@ -71,7 +71,8 @@ uint32_t Compactor::MovesPerBatch() const {
 
 // Adds groups to the mesher until it is enough for a batch. A large group is meshed in several: a
 // span of the part that is done stands for all of that part in the next.
-void Compactor::AddGroups(SizeClassHeap::Gathered* gathered) {
+// Under the lock of the class, which clang cannot tell by p.heap.
+void Compactor::AddGroups(SizeClassHeap::Gathered* gathered) NO_THREAD_SAFETY_ANALYSIS {
   Progress& p = progress_;
   Scratch& s = *scratch_;
   uint32_t moves = MovesPerBatch();
