@@ -91,7 +91,9 @@ TEST(Process, ThreadsThatHaveEndedBlockNothing) {
 
 // One that does not end counts.
 TEST(Process, ThreadsThatBlockAreSeen) {
-  const bool sanitizers = AnyOtherThreadBlocks(SIGSEGV).value;  // a thread of its own
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "ThreadSanitizer makes a thread of its own, which blocks all signals";
+#endif
   int pipe_ends[2];
   ASSERT_EQ(pipe(pipe_ends), 0);
   sigset_t all, before;
@@ -108,7 +110,7 @@ TEST(Process, ThreadsThatBlockAreSeen) {
   EXPECT_TRUE(AnyOtherThreadBlocks(SIGSEGV).value);
   close(pipe_ends[1]);
   ASSERT_EQ(pthread_join(thread, nullptr), 0);
-  EXPECT_EQ(AnyOtherThreadBlocks(SIGSEGV).value, sanitizers);
+  EXPECT_FALSE(AnyOtherThreadBlocks(SIGSEGV).value);
   close(pipe_ends[0]);
 }
 
