@@ -38,7 +38,7 @@ class Pacer {
   struct Outcome {
     bool has_gained;    // memory was saved or given back
     bool is_complete;   // nothing is left to do but what may come
-    uint64_t again_ns;  // something is due then; 0: nothing is
+    uint64_t again_ns;  // something is due then, also without news; 0: nothing is
   };
 
   // Slices: short beside a busy program; long enough beside an idle one that what each costs to
@@ -60,12 +60,16 @@ class Pacer {
   Decision Next(const Settings& settings, const Situation& situation) {
     LookAt(situation);
     bool is_quiet = situation.now_ns - active_ns_ >= kQuietNs;
-    if (!has_news_ && !has_rest_) return {Act::kSleep, 0, is_quiet};
+    uint64_t from_ns = not_before_ns_;
+    if (!has_news_ && !has_rest_) {
+      if (due_ns_ == 0) return {Act::kSleep, 0, is_quiet};
+      if (due_ns_ > from_ns) from_ns = due_ns_;
+    }
     // Turned off for now.
     if (settings.period_ns == 0) return {Act::kWait, kMostDelayNs, is_quiet};
     bool may_hurry = has_news_ && is_quiet && is_idle_;
-    if (situation.now_ns < not_before_ns_ && !may_hurry) {
-      uint64_t ns = not_before_ns_ - situation.now_ns;
+    if (situation.now_ns < from_ns && !may_hurry) {
+      uint64_t ns = from_ns - situation.now_ns;
       return {Act::kWait, ns < kGlanceNs ? ns : kGlanceNs, is_quiet};
     }
     has_news_ = false;
@@ -76,7 +80,8 @@ class Pacer {
   // The slice that Next() asked for took `spent_ns` of a processor.
   void Done(const Settings& settings, uint64_t now_ns, uint64_t spent_ns, const Outcome& outcome) {
     uint64_t rest_ns = is_idle_ ? 0 : RestAfter(spent_ns, settings.cpu_percent);
-    has_rest_ = !outcome.is_complete || outcome.has_gained || outcome.again_ns != 0;
+    has_rest_ = !outcome.is_complete || outcome.has_gained;
+    due_ns_ = outcome.again_ns;
     if (!outcome.is_complete) {
       bool has_worked = outcome.has_gained || spent_ns >= kLeastSliceNs;
       if (!has_worked && rest_ns < settings.period_ns) rest_ns = settings.period_ns;
@@ -89,8 +94,6 @@ class Pacer {
       delay_ns_ *= 2;
     }
     not_before_ns_ = now_ns + (delay_ns_ > rest_ns ? delay_ns_ : rest_ns);
-    bool waits_for_it = !outcome.has_gained && outcome.again_ns > not_before_ns_;
-    if (waits_for_it) not_before_ns_ = outcome.again_ns;
   }
 
   // The activity that the last Next() has seen.
@@ -119,6 +122,7 @@ class Pacer {
   uint64_t window_cpu_ns_ = 0;
   uint64_t delay_ns_ = 0;
   uint64_t not_before_ns_ = 0;
+  uint64_t due_ns_ = 0;  // Outcome::again_ns
   bool has_news_ = false;
   bool has_rest_ = false;
   bool is_idle_ = false;

@@ -97,7 +97,7 @@ def test_foreign_pointer_is_left_alone(
 @pytest.mark.parametrize("options", [(), ("--fork", "--compact")], ids=["threads", "fork"])
 def test_checked_frees_accept_what_is_sound(options: tuple[str, ...], root: pathlib.Path) -> None:
     """The stress driver, with frees across threads, children and compaction, is not stopped."""
-    settings = {"MESH_CHECK_FREES": "1", "MESH_PERIOD_MS": "10"}
+    settings = {**harness.EAGER, "MESH_CHECK_FREES": "1"}
     sandbox = harness.Sandbox(root, harness.library(), settings)
     outcome = sandbox.run(tiers.path("churn"), "--seconds=1", "--threads=4", *options)
     assert outcome.stderr == b"", harness.describe(outcome)

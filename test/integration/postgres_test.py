@@ -22,9 +22,9 @@ SCALE = "2"
 
 # The last tier too: without userfaultfd this is what a container gets.
 SETTINGS: Sequence[Mapping[str, str]] = (
-    {"MESH_PERIOD_MS": "10"},
+    harness.EAGER,
     {},
-    {"MESH_PERIOD_MS": "10", "MESH_BARRIER": "segv"},
+    {**harness.EAGER, "MESH_BARRIER": "segv"},
 )
 
 OPTIONS = (

@@ -175,6 +175,16 @@ TEST(Pacer, ComesAgainWhenSomethingIsDue) {
   EXPECT_EQ(day.WaitUntilWork(0, false), UINT64_MAX);
 }
 
+// What is due later holds up no pass that news call for, however busy the program is.
+TEST(Pacer, NewsDoNotWaitForWhatIsDue) {
+  Day day;
+  day.Use();
+  day.Next();
+  day.Done(kMs, {false, true, day.now() + 80'000 * kMs});
+  day.Use();
+  EXPECT_LE(day.WaitUntilWork(100, true), 4 * kSettings.period_ns);
+}
+
 TEST(Pacer, WithoutAPeriodThereIsNoWork) {
   Pacer pacer;
   EXPECT_EQ(pacer.Next({0, 1}, {1000 * kMs, 1, 0}).act, Pacer::Act::kWait);

@@ -30,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Looks and draws."""
     target = provenance.user_path(arguments.output)
+    if target.suffix in (".png", ".html"):
+        target = target.with_suffix("")
     if not target.parent.is_dir():
         raise command_line.UsageError(f"--output: there is no directory {target.parent}")
     command = processes.command_of(arguments.pid)
