@@ -22,7 +22,7 @@ constexpr uint32_t kLeastStackBytes = 2048;
 // GlobalHeap::ExpectForks() begins with. (512 MB of 16 to 1024 bytes, 85 % freed: physical memory
 // 124 MB with 38,700 mappings at 4 pages throughout, 152 with 21,300 at 8; half of it freed: 474
 // and 568.)
-constexpr int64_t kPagesBeforeLongSpans = 24 * 1024;
+constexpr int64_t kPagesBeforeLongSpans = int64_t{24} * 1024;
 constexpr PageCount kLongSpanPages = 8;
 
 static_assert(WaitMeter::kBuckets == kPauseBuckets);
