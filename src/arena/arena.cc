@@ -249,15 +249,6 @@ bool Arena::MoveLarge(SpanId from, SpanId to) {
   return true;
 }
 
-SpanId Arena::NextSpan(SpanId after, SizeClass size_class) {
-  PageCount pages = UINT32_MAX;
-  while (!SeekSpan(&after, size_class, &pages)) {
-    if (after == kNoSpan) return kNoSpan;
-    pages = UINT32_MAX;
-  }
-  return after;
-}
-
 bool Arena::SeekSpan(SpanId* cursor, SizeClass size_class, PageCount* pages) {
   MutexLock lock(lock_);
   bool begun = *cursor == kNoSpan;

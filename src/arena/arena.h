@@ -118,11 +118,10 @@ class Arena {
     }
   }
 
-  // The first span of the class behind `after` (kNoSpan: from the start), or kNoSpan at the end.
+  // Seeks the next span of the class behind *cursor (kNoSpan: from the start), in the order of
+  // addresses in each segment. Looks at no more than *pages pages, and counts them down. True:
+  // *cursor is the span. False: *cursor is where to go on, or kNoSpan at the end.
   // The caller holds the class's lock, so that its spans stay; other classes' may come and go.
-  SpanId NextSpan(SpanId after, SizeClass size_class);
-  // The same in steps: looks at no more than *pages pages, and counts them down. True: *cursor is
-  // the next span. False: *cursor is where to go on, or kNoSpan at the end.
   bool SeekSpan(SpanId* cursor, SizeClass size_class, PageCount* pages);
 
   // The address space that a segment reserves at once [bytes]; less where RLIMIT_AS is tight.

@@ -47,7 +47,8 @@ class PageHeap {
   // Gives pages (back). Their entries are empty.
   void Give(SpanId id, PageCount pages, bool dirty);
 
-  // Returns memory to the system until at most `keep` dirty pages are left, longest runs first.
+  // Returns memory to the system, longest runs first, until at most `keep` dirty pages are left, or
+  // `most` pages were returned.
   // Returns: pages returned. A refusal of the kernel ends it early; nothing is lost.
   PageCount Purge(PageCount keep, PageCount most);
 
