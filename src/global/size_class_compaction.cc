@@ -41,9 +41,7 @@ std::span<MiniHeap*> SizeClassHeap::GatherLocked(std::span<const SpanId> spans, 
     members += leader->member_count();
     if (members > most_members) break;
     bits |= own;
-    RemoveFromListLocked(leader);
-    leader->SetPlace(SpanPlace::kWithdrawn);
-    leader->owner_ = 0;
+    WithdrawLocked(leader);
     leaders[count++] = leader;
   }
   gathered->count_ += count;
@@ -52,6 +50,12 @@ std::span<MiniHeap*> SizeClassHeap::GatherLocked(std::span<const SpanId> spans, 
 
 void SizeClassHeap::PutBackLocked(Gathered* gathered, size_t count) {
   for (size_t i = 0; i < count; i++) RestoreLocked(gathered->leaders_[--gathered->count_]);
+}
+
+void SizeClassHeap::WithdrawLocked(MiniHeap* leader) {
+  RemoveFromListLocked(leader);
+  leader->SetPlace(SpanPlace::kWithdrawn);
+  leader->owner_ = 0;
 }
 
 void SizeClassHeap::RestoreLocked(MiniHeap* leader) {
@@ -106,9 +110,7 @@ uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, Sp
         *cursor = before;  // the batch is full: first of the next
         break;
       }
-      RemoveFromListLocked(leader);
-      leader->SetPlace(SpanPlace::kWithdrawn);
-      leader->owner_ = 0;
+      WithdrawLocked(leader);
       folded_pages += leader->member_count() * span->pages();
       copied_pages += static_cast<uint32_t>(copied.value);
     }

@@ -243,15 +243,14 @@ void SizeClassHeap::AfterFreeLocked(MiniHeap* span, MiniHeap* leader) {
   if (!StaysInPlace(leader)) PutBackLocked(leader);
 }
 
-// The span of this class that an object lies in, and where it begins; null when there is none.
-MiniHeap* SizeClassHeap::SpanAtLocked(uintptr_t address, uintptr_t* base) {
+// The span of this class that an object lies in; null when there is none.
+MiniHeap* SizeClassHeap::SpanAtLocked(uintptr_t address) {
   if (!PageMap::Owns(address)) return nullptr;
   const Segment& segment = PageMap::SegmentAt(address);
   PageIndex page = static_cast<PageIndex>(address >> kPageShift) & (kWindowPages - 1);
   // order: relaxed; entries of this class change under its lock.
   PageEntry entry = segment.entries[page].load(std::memory_order_relaxed);
   if (entry.size_class() != size_class_) return nullptr;
-  *base = (address & ~(kPageSize - 1)) - (uintptr_t{entry.page_in_span()} << kPageShift);
   return reinterpret_cast<MiniHeap*>(&segment.records[page - entry.page_in_span()]);
 }
 
@@ -261,13 +260,13 @@ void SizeClassHeap::ReleaseLocked(void* const* objects, uint32_t count, bool len
   const SizeClassInfo& info = kSizeClasses[size_class_];
   uint32_t next = 0;
   while (next < count) {
-    uintptr_t base = 0;
-    MiniHeap* span = SpanAtLocked(reinterpret_cast<uintptr_t>(objects[next]), &base);
+    MiniHeap* span = SpanAtLocked(reinterpret_cast<uintptr_t>(objects[next]));
     if (MESH_UNLIKELY(span == nullptr)) {
       RefuseFree(objects[next++], lenient, "free of a pointer that is not in use");
       continue;
     }
-    size_t length = (size_t{info.unit_pages} * span->units()) << kPageShift;
+    uintptr_t base = span->address();
+    size_t length = span->length();
     uint32_t freed = 0;
     for (; next < count; next++) {
       size_t offset = reinterpret_cast<uintptr_t>(objects[next]) - base;
@@ -282,9 +281,7 @@ void SizeClassHeap::ReleaseLocked(void* const* objects, uint32_t count, bool len
       }
     }
     in_use_ -= freed;
-    MiniHeap* leader = span->NoteFreed(freed);
-    if (MESH_LIKELY(span == leader && StaysInPlace(leader))) continue;
-    AfterFreeLocked(span, leader);
+    AfterFreeLocked(span, span->NoteFreed(freed));
   }
 }
 

@@ -137,7 +137,7 @@ class SizeClassHeap {
   void PutBackLocked(Gathered* gathered, size_t count) REQUIRES(lock_);
 
   // Folds spans of this class whose private views have copied pages (Mesher::Fold). Looks at the
-  // page entries from *cursor on, in the order of Arena::NextSpan, and stops after one batch of
+  // page entries from *cursor on, in the order of Arena::SeekSpan, and stops after one batch of
   // `most_pages` or a little more; *cursor is kNoSpan at the end. Returns: pages of memory saved.
   uint32_t FoldBatch(Mesher& mesher, const os::PageTable& table, SpanId* cursor,
                      uint32_t most_pages);
@@ -228,10 +228,12 @@ class SizeClassHeap {
     RemoveFromListLocked(leader);
     InsertLocked(leader);
   }
+  // Takes a leader out of its list for a batch, and puts it back after.
+  void WithdrawLocked(MiniHeap* leader) REQUIRES(lock_);
   void RestoreLocked(MiniHeap* leader) REQUIRES(lock_);
   MeshResult RunBatchLocked(Mesher& mesher) REQUIRES(lock_);
   void ReleaseLocked(void* const* objects, uint32_t count, bool lenient) REQUIRES(lock_);
-  MiniHeap* SpanAtLocked(uintptr_t address, uintptr_t* base) REQUIRES(lock_);
+  MiniHeap* SpanAtLocked(uintptr_t address) REQUIRES(lock_);
   static void RefuseFree(void* object, bool lenient, const char* why);
   void AfterFreeLocked(MiniHeap* span, MiniHeap* leader) REQUIRES(lock_);
   bool ReleaseMemberLocked(MiniHeap* member) REQUIRES(lock_);

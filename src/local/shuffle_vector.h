@@ -40,8 +40,11 @@ class ShuffleVector {
   // Words of storage that a vector of `limit` slots needs.
   static constexpr uint32_t StorageFor(uint32_t limit) { return limit + 1; }
 
-  // Slots that the first place has room for.
-  static constexpr uint32_t FirstRoom(uint32_t limit) { return limit < 8 ? limit : 8; }
+  // Slots that the first place has room for: a cache line of them.
+  static constexpr uint32_t kMostFirstRoom = 8;
+  static constexpr uint32_t FirstRoom(uint32_t limit) {
+    return limit < kMostFirstRoom ? limit : kMostFirstRoom;
+  }
 
   // `storage` has StorageFor(FirstRoom(limit)) words, and `grown`, behind it, StorageFor(limit), if
   // that is more; both outlive this vector. It holds `first` slots at first.
@@ -132,8 +135,8 @@ class ShuffleVector {
   std::atomic<void**> begin_{no_storage_ + 1};
   uint16_t limit_ = 0;
   uint16_t uses_ = 0;  // refills and flushes
-  uint32_t grown_offset_ =
-      0;  // from begin_ to where it has room for limit_ [words]; 0: it is there
+  // From begin_ to where it has room for limit_ [words]; 0: it is there.
+  uint32_t grown_offset_ = 0;
 };
 static_assert(sizeof(ShuffleVector) == 32);
 
