@@ -4,6 +4,8 @@
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
+#include "src/base/units.h"
+
 namespace mesh {
 namespace {
 
@@ -41,7 +43,6 @@ void FutexWait(std::atomic<uint32_t>& word, uint32_t expected) {
 }
 
 void FutexWaitFor(std::atomic<uint32_t>& word, uint32_t expected, uint64_t ns) {
-  constexpr uint64_t kNsPerSecond = 1'000'000'000;
   const KernelTime longest = {static_cast<int64_t>(ns / kNsPerSecond),
                               static_cast<int64_t>(ns % kNsPerSecond)};
   RawFutex(word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, expected, &longest);

@@ -1,4 +1,4 @@
-// Units of the heap, and the two conversions that everybody needs.
+// Units of the heap and of time, and the two conversions that everybody needs.
 //
 // Room: base (no neighbours below). Thread rule: pure functions.
 #pragma once
@@ -14,6 +14,11 @@ inline constexpr size_t kPageSize = size_t{1} << kPageShift;
 inline constexpr size_t kKiB = size_t{1} << 10;
 inline constexpr size_t kMiB = size_t{1} << 20;
 inline constexpr size_t kGiB = size_t{1} << 30;
+
+// Times are in nanoseconds.
+inline constexpr uint64_t kNsPerUs = 1'000;
+inline constexpr uint64_t kNsPerMs = 1'000'000;
+inline constexpr uint64_t kNsPerSecond = 1'000'000'000;
 
 // A number of pages, the index of a page within its segment, and of a slot within its span.
 using PageCount = uint32_t;

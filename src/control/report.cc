@@ -69,7 +69,7 @@ void WriteMeshing(const Statistics& s, const TextSink& sink) {
   out.Number("Mappings budget:", s.mappings_budget);
   out.Number("Mesh passes:", s.mesh_passes);
   out.Number("Background turns:", s.background_turns);
-  out.Number("Background CPU ms:", s.background_cpu_ns / 1'000'000);
+  out.Number("Background CPU ms:", s.background_cpu_ns / kNsPerMs);
   out.Number("Meshed pages now:", s.meshed_pages_now);
   out.Number("Failed, mappings:", s.mesh_failed_mappings);
   out.Number("Failed, map:", s.mesh_failed_map);

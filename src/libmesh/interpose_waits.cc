@@ -14,6 +14,7 @@
 #include <climits>
 #include <cstring>
 
+#include "src/base/units.h"
 #include "src/libmesh/export.h"
 #include "src/libmesh/loan.h"
 #include "src/libmesh/real.h"
@@ -22,9 +23,6 @@
 namespace mesh {
 namespace {
 
-constexpr uint64_t kNsPerSecond = 1'000'000'000;
-constexpr uint64_t kNsPerMs = 1'000'000;
-constexpr uint64_t kNsPerUs = 1000;
 // Longer waits are for ever as far as we are concerned, so that no sum overflows.
 constexpr int64_t kMostSeconds = int64_t{1} << 32;
 
@@ -156,85 +154,81 @@ void Lend(Loan& loan, const void* memory, size_t length) {
   loan.Lend();
 }
 
+// Calls that write `count` records: each piece lends them. `call(ms)` is libc's, and the program's
+// with its own time-out.
+template <typename Record, typename Call>
+int WaitMs(const Record* records, size_t count, int timeout_ms, Call call) {
+  auto lending = [&](int ms) {
+    Loan loan;
+    Lend(loan, records, count * sizeof(Record));
+    return call(ms);
+  };
+  if (timeout_ms == 0) return lending(0);
+  return InPieces(FromMs(timeout_ms), [&](uint64_t ns, const Doze&) { return lending(ToMs(ns)); });
+}
+
+// The same with a struct timespec; null waits for ever, and what is no time is libc's to refuse.
+template <typename Record, typename Call>
+int WaitFor(const Record* records, size_t count, const struct timespec* timeout, Call call) {
+  auto lending = [&](const struct timespec* time) {
+    Loan loan;
+    Lend(loan, records, count * sizeof(Record));
+    return call(time);
+  };
+  if (!IsValid(timeout) || ToNs(timeout) == 0) return lending(timeout);
+  return InPieces(ToNs(timeout), [&](uint64_t ns, const Doze& doze) {
+    return lending(doze.is_plain() ? timeout : Timespec(ns).get());
+  });
+}
+
 }  // namespace
 }  // namespace mesh
 
 using mesh::CallReal;
 using mesh::Doze;
-using mesh::InPieces;
 using mesh::Loan;
 using mesh::RealId;
 
 MESH_EXPORT int epoll_wait(int epoll, struct epoll_event* events, int count, int timeout_ms) {
-  auto call = [&](int ms) {
-    Loan loan;
-    mesh::Lend(loan, events, static_cast<size_t>(count) * sizeof(*events));
+  return mesh::WaitMs(events, static_cast<size_t>(count), timeout_ms, [&](int ms) {
     return CallReal<decltype(epoll_wait)>(RealId::epoll_wait, epoll, events, count, ms);
-  };
-  if (timeout_ms == 0) return call(timeout_ms);
-  return InPieces(mesh::FromMs(timeout_ms),
-                  [&](uint64_t ns, const Doze&) { return call(mesh::ToMs(ns)); });
+  });
 }
 
 MESH_EXPORT int epoll_pwait(int epoll, struct epoll_event* events, int count, int timeout_ms,
                             const sigset_t* mask) {
-  auto call = [&](int ms) {
-    Loan loan;
-    mesh::Lend(loan, events, static_cast<size_t>(count) * sizeof(*events));
+  return mesh::WaitMs(events, static_cast<size_t>(count), timeout_ms, [&](int ms) {
     return CallReal<decltype(epoll_pwait)>(RealId::epoll_pwait, epoll, events, count, ms, mask);
-  };
-  if (timeout_ms == 0) return call(timeout_ms);
-  return InPieces(mesh::FromMs(timeout_ms),
-                  [&](uint64_t ns, const Doze&) { return call(mesh::ToMs(ns)); });
+  });
 }
 
 MESH_EXPORT int epoll_pwait2(int epoll, struct epoll_event* events, int count,
                              const struct timespec* timeout, const sigset_t* mask) {
-  auto call = [&](const struct timespec* time) {
-    Loan loan;
-    mesh::Lend(loan, events, static_cast<size_t>(count) * sizeof(*events));
-    return CallReal<decltype(epoll_pwait2)>(RealId::epoll_pwait2, epoll, events, count, time, mask);
-  };
-  if (!mesh::IsValid(timeout) || mesh::ToNs(timeout) == 0) return call(timeout);
-  return InPieces(mesh::ToNs(timeout), [&](uint64_t ns, const Doze& doze) {
-    return call(doze.is_plain() ? timeout : mesh::Timespec(ns).get());
-  });
+  return mesh::WaitFor(events, static_cast<size_t>(count), timeout,
+                       [&](const struct timespec* time) {
+                         return CallReal<decltype(epoll_pwait2)>(RealId::epoll_pwait2, epoll,
+                                                                 events, count, time, mask);
+                       });
 }
 
 MESH_EXPORT int poll(struct pollfd* files, nfds_t count, int timeout_ms) {
-  auto call = [&](int ms) {
-    Loan loan;
-    mesh::Lend(loan, files, count * sizeof(*files));
+  return mesh::WaitMs(files, count, timeout_ms, [&](int ms) {
     return CallReal<decltype(poll)>(RealId::poll, files, count, ms);
-  };
-  if (timeout_ms == 0) return call(timeout_ms);
-  return InPieces(mesh::FromMs(timeout_ms),
-                  [&](uint64_t ns, const Doze&) { return call(mesh::ToMs(ns)); });
+  });
 }
 
 // What programs built with _FORTIFY_SOURCE call.
 extern "C" int __poll_chk(struct pollfd* files, nfds_t count, int timeout_ms, size_t room);
 MESH_EXPORT int __poll_chk(struct pollfd* files, nfds_t count, int timeout_ms, size_t room) {
-  auto call = [&](int ms) {
-    Loan loan;
-    mesh::Lend(loan, files, count * sizeof(*files));
+  return mesh::WaitMs(files, count, timeout_ms, [&](int ms) {
     return CallReal<decltype(__poll_chk)>(RealId::__poll_chk, files, count, ms, room);
-  };
-  if (timeout_ms == 0) return call(timeout_ms);
-  return InPieces(mesh::FromMs(timeout_ms),
-                  [&](uint64_t ns, const Doze&) { return call(mesh::ToMs(ns)); });
+  });
 }
 
 MESH_EXPORT int ppoll(struct pollfd* files, nfds_t count, const struct timespec* timeout,
                       const sigset_t* mask) {
-  auto call = [&](const struct timespec* time) {
-    Loan loan;
-    mesh::Lend(loan, files, count * sizeof(*files));
+  return mesh::WaitFor(files, count, timeout, [&](const struct timespec* time) {
     return CallReal<decltype(ppoll)>(RealId::ppoll, files, count, time, mask);
-  };
-  if (!mesh::IsValid(timeout) || mesh::ToNs(timeout) == 0) return call(timeout);
-  return InPieces(mesh::ToNs(timeout), [&](uint64_t ns, const Doze& doze) {
-    return call(doze.is_plain() ? timeout : mesh::Timespec(ns).get());
   });
 }
 
@@ -242,14 +236,8 @@ extern "C" int __ppoll_chk(struct pollfd* files, nfds_t count, const struct time
                            const sigset_t* mask, size_t room);
 MESH_EXPORT int __ppoll_chk(struct pollfd* files, nfds_t count, const struct timespec* timeout,
                             const sigset_t* mask, size_t room) {
-  auto call = [&](const struct timespec* time) {
-    Loan loan;
-    mesh::Lend(loan, files, count * sizeof(*files));
+  return mesh::WaitFor(files, count, timeout, [&](const struct timespec* time) {
     return CallReal<decltype(__ppoll_chk)>(RealId::__ppoll_chk, files, count, time, mask, room);
-  };
-  if (!mesh::IsValid(timeout) || mesh::ToNs(timeout) == 0) return call(timeout);
-  return InPieces(mesh::ToNs(timeout), [&](uint64_t ns, const Doze& doze) {
-    return call(doze.is_plain() ? timeout : mesh::Timespec(ns).get());
   });
 }
 

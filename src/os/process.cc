@@ -51,7 +51,7 @@ constinit std::atomic<int> own_thread{0};
 uint64_t ReadClock(clockid_t clock) {
   struct timespec now = {};
   clock_gettime(clock, &now);
-  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
+  return static_cast<uint64_t>(now.tv_sec) * kNsPerSecond + static_cast<uint64_t>(now.tv_nsec);
 }
 
 // Reads a file of /proc/self/task/THREAD.

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include "src/base/units.h"
 #include "src/os/descriptor_gate.h"
 #include "src/os/process.h"
 #include "src/os/sandbox.h"
@@ -13,7 +14,6 @@ namespace mesh {
 
 namespace {
 
-constexpr uint64_t kNsPerMs = 1'000'000;
 // Before a sleep that is longer than this, what the program might use again soon is kept for so
 // long, and then returned.
 constexpr uint64_t kNapNs = 200 * kNsPerMs;

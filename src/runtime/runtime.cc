@@ -4,11 +4,13 @@
 #include <new>
 
 #include "src/base/check.h"
+#include "src/base/units.h"
 #include "src/config/environment.h"
 #include "src/os/descriptor_gate.h"
 #include "src/os/limits.h"
 #include "src/os/process.h"
 #include "src/os/program.h"
+#include "src/runtime/hooks.h"
 #include "src/runtime/thread_state.h"
 
 namespace mesh {
@@ -21,7 +23,6 @@ alignas(64) constinit unsigned char Runtime::storage_[sizeof(Runtime)] = {};
 
 namespace {
 
-constexpr uint64_t kNsPerMs = 1000000;
 // A segment takes at most this share of a limited address space.
 constexpr size_t kAddressSpaceShare = 16;
 constexpr size_t kSmallestSegment = 4 * kMiB;
@@ -72,13 +73,6 @@ size_t SegmentSize() {
 }
 
 void ForkPrepare() { Runtime::Get().fork_handler().Prepare(); }
-void ForkParent() { Runtime::Get().fork_handler().Parent(); }
-void ForkChild() {
-  Runtime& runtime = Runtime::Get();
-  runtime.BecomeChild();
-  runtime.fork_handler().Child(HasHeap() ? thread_state.heap : nullptr, thread_state.record,
-                               runtime.NewSeed());
-}
 
 }  // namespace
 
@@ -118,7 +112,7 @@ void Runtime::BringUp() {
   Runtime& runtime = Get();
   runtime.has_exit_key_ = pthread_key_create(&runtime.exit_key_, ThreadExit) == 0;
   runtime.InitBackground();
-  pthread_atfork(ForkPrepare, ForkParent, ForkChild);
+  pthread_atfork(ForkPrepare, AfterForkParent, AfterForkChild);
 }
 
 ThreadLocalHeap* Runtime::AttachThread() {

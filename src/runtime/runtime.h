@@ -113,7 +113,7 @@ class Runtime {
   // Folds when it is time. Returns: whether that saved anything.
   bool FoldIfDue(uint64_t now_ns, uint64_t length_ns);
   uint64_t NextFold() const;
-  void ReturnPages(bool is_quiet);
+  size_t ReturnPages(bool is_quiet);
   Pacer::Outcome Turn(uint64_t length_ns, bool is_quiet);
 
   static std::atomic<bool> ready_;

@@ -1,4 +1,7 @@
 // Runtime, the half for work on the side: by the background thread, on slow paths, before a sleep.
+#include <algorithm>
+
+#include "src/base/units.h"
 #include "src/os/process.h"
 #include "src/runtime/runtime.h"
 #include "src/runtime/thread_state.h"
@@ -6,7 +9,6 @@
 namespace mesh {
 namespace {
 
-constexpr uint64_t kNsPerMs = 1'000'000;
 // A slice of a pass on a thread of the program. A batch that has begun is finished.
 constexpr uint64_t kSliceNs = kNsPerMs;
 // Time between two looks for copies of meshed pages: what is stored to more often stays copied for
@@ -19,8 +21,6 @@ constexpr uint64_t kMostFoldPeriodNs = 80'000 * kNsPerMs;
 constexpr uint64_t kBusyPeriods = 4;
 // Slow paths between two looks at the clock.
 constexpr uint64_t kClockInterval = 16;
-
-uint64_t Larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 }  // namespace
 
@@ -53,8 +53,7 @@ void Runtime::InitBackground() {
 // What the background thread does in a slice.
 Pacer::Outcome Runtime::Turn(uint64_t length_ns, bool is_quiet) {
   ServeRequest();
-  Arena& arena = global_.arena();
-  arena.set_defers_return(options_.freephys_thread());
+  global_.arena().set_defers_return(options_.freephys_thread());
   uint64_t now = os::MonotonicNs();
   PassResult pass = {0, true};
   if (meshing_) pass = global_.CompactBriefly(now + length_ns, true);
@@ -62,9 +61,7 @@ Pacer::Outcome Runtime::Turn(uint64_t length_ns, bool is_quiet) {
   if (!pass.is_complete) return outcome;
   if (FoldIfDue(now, length_ns)) outcome.has_gained = true;
   outcome.again_ns = NextFold();
-  // What has not been used again for a period is halved; all of it when nothing uses the heap.
-  size_t keep = is_quiet ? 0 : arena.statistics().dirty_bytes / 2;
-  if (arena.Purge(keep) > 0) outcome.has_gained = true;
+  if (ReturnPages(is_quiet) > 0) outcome.has_gained = true;
   return outcome;
 }
 
@@ -75,7 +72,7 @@ bool Runtime::FoldIfDue(uint64_t now_ns, uint64_t length_ns) {
   bool has_saved = global_.FoldBriefly(os::MonotonicNs() + length_ns);
   uint64_t period = kFoldPeriodNs;
   if (!has_saved) {
-    period = Larger(fold_period_ns_.load(std::memory_order_relaxed), kFoldPeriodNs) * 2;
+    period = std::max(fold_period_ns_.load(std::memory_order_relaxed), kFoldPeriodNs) * 2;
     if (period > kMostFoldPeriodNs) period = kMostFoldPeriodNs;
     fold_activity_.store(activity, std::memory_order_relaxed);
   }
@@ -117,11 +114,10 @@ void Runtime::Work(uint64_t now_ns) {
     global_.CompactBriefly(now_ns + kSliceNs, false);
     FoldIfDue(now_ns, kSliceNs);
   }
-  // What has not been used again for a period is halved.
-  global_.arena().Purge(global_.arena().statistics().dirty_bytes / 2);
+  ReturnPages(false);
   uint64_t end_ns = os::MonotonicNs();
   uint32_t percent = static_cast<uint32_t>(options_.cpu_percent());
-  uint64_t rest_ns = Larger(period, RestAfter(end_ns - now_ns, percent));
+  uint64_t rest_ns = std::max(period, RestAfter(end_ns - now_ns, percent));
   next_pass_ns_.store(end_ns + rest_ns, std::memory_order_relaxed);
 }
 
@@ -135,7 +131,7 @@ uint64_t Runtime::IdleWorkIn() {
   if (Activity() == done_activity_.load(std::memory_order_relaxed)) {
     uint64_t fold_ns = NextFold();
     if (fold_ns == 0 && !has_dirty_pages()) return kNoIdleWork;
-    if (!has_dirty_pages()) due_ns = Larger(due_ns, fold_ns);
+    if (!has_dirty_pages()) due_ns = std::max(due_ns, fold_ns);
   }
   uint64_t now = os::MonotonicNs();
   return due_ns > now ? due_ns - now : 0;
@@ -162,11 +158,13 @@ bool Runtime::IdleSlice() {
 }
 
 // What has not been used again for a period is halved; all of it when nothing uses the heap.
-void Runtime::ReturnPages(bool is_quiet) {
+// Returns: bytes returned.
+size_t Runtime::ReturnPages(bool is_quiet) {
   Arena& arena = global_.arena();
-  arena.Purge(is_quiet ? 0 : arena.statistics().dirty_bytes / 2);
+  size_t returned = arena.Purge(is_quiet ? 0 : arena.statistics().dirty_bytes / 2);
   // order: relaxed; see has_dirty_pages().
   has_dirty_pages_.store(arena.statistics().dirty_bytes > 0, std::memory_order_relaxed);
+  return returned;
 }
 
 void Runtime::AfterNap() { ReturnPages(true); }
