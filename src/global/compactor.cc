@@ -1,6 +1,7 @@
 // See compactor.h.
 #include "src/global/compactor.h"
 
+#include <algorithm>
 #include <bit>
 #include <new>
 
@@ -175,6 +176,8 @@ PassResult Compactor::Run(const PassLimits& limits, bool wait) {
 }
 
 uint32_t Compactor::Fold(uint64_t deadline_ns, bool wait) {
+  auto has_meshed = [](SizeClassHeap& heap) { return heap.statistics().meshed > 0; };
+  if (std::none_of(heaps_.begin(), heaps_.end(), has_meshed)) return 0;
   if (!EnterPass(wait)) return 0;
   uint32_t saved = 0;
   os::PageTable table;
@@ -211,6 +214,8 @@ void Compactor::BeginClass(const PassLimits& limits) {
   next_class_ = (next_class_ + 1) % heaps_.size();
   if (!MayMove(kSizeClasses[heap.size_class()])) return;
   if (!heap.TakeChanged() && !limits.every_class) return;
+  // To find out that there are none, the survey would look at every page of the arena.
+  if (heap.statistics().spans == 0) return;
   progress_ = {};
   progress_.heap = &heap;
 }
