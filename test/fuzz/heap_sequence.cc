@@ -23,10 +23,15 @@ constexpr size_t kMaxObjects = 2000;
 // Forks of one input, in one of so many inputs: each costs as much as some thousand other
 // operations.
 constexpr int kMaxForks = 2;
-constexpr uint32_t kInputsToAFork = 8;
-// Large objects cost a page fault a page: few inputs have any.
+constexpr uint32_t kInputsToAFork = 32;
+// Large objects cost a page fault a page: few inputs have any, and few of those the largest, which
+// would make nine tenths of all faults.
 constexpr uint32_t kInputsToALarge = 16;
+constexpr uint32_t kInputsToAHuge = 256;
+// A number that a fuzzer, which prefers zeros and ones, draws no more often than others.
+constexpr uint32_t kRare = 0x9d;
 constexpr size_t kUsualLargest = 64 << 10;
+constexpr size_t kLargeLargest = 512 << 10;
 // A heap whose pages have gone back costs the next input its faults anew: that is done at times.
 constexpr uint64_t kInputsToAScavenge = 16;
 
@@ -35,6 +40,8 @@ constexpr BarrierTier kTiers[] = {BarrierTier::kAuto, BarrierTier::kUserfault,
 
 uint64_t sequences = 0;
 uint64_t operations = 0;
+// Of the fuzzer itself.
+DescriptorSet descriptors;
 
 void PrintCounts() {
   fprintf(stderr, "played %llu sequences, %llu operations\n",
@@ -49,8 +56,10 @@ class Player {
     runtime_.global().backing().set_private_views(input_.Below(2) != 0);
     SetTier(input_.Byte());
     if (refusals) model_.AllowRefusals();
-    may_fork_ = input_.Below(kInputsToAFork) == 0;
-    if (input_.Below(kInputsToALarge) != 0) model_.set_largest(kUsualLargest);
+    may_fork_ = input_.Below(kInputsToAFork) == kRare % kInputsToAFork;
+    uint32_t rare = input_.Below(kInputsToAHuge);
+    bool is_large = rare % kInputsToALarge == kRare % kInputsToALarge;
+    if (rare != kRare) model_.set_largest(is_large ? kLargeLargest : kUsualLargest);
   }
 
   void Play() {
@@ -64,6 +73,7 @@ class Player {
     if (sequences % kInputsToAScavenge == 0) runtime_.Compact();
     ThreadLocalHeap* own = runtime_.AttachThread();
     if (own != nullptr) own->Flush(false);
+    if (refusals_) CloseAllBut(runtime_.global(), descriptors);
     CheckEmpty();
     operations += model_.steps();
     sequences++;
@@ -150,7 +160,10 @@ class Player {
 }  // namespace
 
 void PlayHeapSequence(const char* name, const uint8_t* data, size_t size, bool refusals) {
-  if (sequences == 0) atexit(PrintCounts);
+  if (sequences == 0) {
+    atexit(PrintCounts);
+    descriptors = OpenDescriptors();
+  }
   Player(name, data, size, refusals).Play();
 }
 
