@@ -74,21 +74,29 @@ class Bitmap {
     }
   }
 
-  // Calls visit(SlotIndex) for the first `most` set bits from `start` on, in rising order, and
-  // round to those before it.
+  // Calls visit(SlotIndex first, uint32_t length) for runs of set bits, of `most` bits in all, from
+  // `start` on, in rising order, and round to those before it. Returns: those bits.
   template <typename Visit>
-  constexpr void ForEachSetFrom(SlotIndex start, uint32_t most, Visit visit) const {
+  constexpr Bitmap ForEachRunFrom(SlotIndex start, uint32_t most, Visit visit) const {
     const uint64_t before = (uint64_t{1} << (start % 64)) - 1;
-    for (int i = 0; i <= kWords; i++) {
-      int w = (static_cast<int>(start / 64) + i) % kWords;
+    Bitmap visited;
+    for (int i = 0; i <= kWords && most > 0; i++) {
+      const int w = (static_cast<int>(start / 64) + i) % kWords;
       uint64_t rest = words_[w];
       if (i == 0) rest &= ~before;
       if (i == kWords) rest &= before;
-      for (; rest != 0; rest &= rest - 1) {
-        if (most-- == 0) return;
-        visit(static_cast<SlotIndex>(w * 64 + std::countr_zero(rest)));
+      while (rest != 0 && most > 0) {
+        const auto first = static_cast<uint32_t>(std::countr_zero(rest));
+        auto length = static_cast<uint32_t>(std::countr_one(rest >> first));
+        if (length > most) length = most;
+        most -= length;
+        visit(static_cast<SlotIndex>(w * 64) + first, length);
+        const uint64_t run = (~uint64_t{0} >> (64 - length)) << first;
+        visited.words_[w] |= run;
+        rest &= ~run;
       }
     }
+    return visited;
   }
 
  private:

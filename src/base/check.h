@@ -32,5 +32,7 @@ namespace mesh {
 
 #define MESH_LIKELY(x) __builtin_expect(static_cast<bool>(x), 1)
 #define MESH_UNLIKELY(x) __builtin_expect(static_cast<bool>(x), 0)
+// The line is about to be written to.
+#define MESH_PREFETCH_TO_WRITE(pointer) __builtin_prefetch(pointer, 1)
 #define MESH_NOINLINE __attribute__((noinline))
 #define MESH_ALWAYS_INLINE inline __attribute__((always_inline))

@@ -112,10 +112,21 @@ void SizeClassHeap::DropReserveLocked() {
   reserve_pages_ = 0;
 }
 
-MiniHeap* SizeClassHeap::AttachLocked(uint16_t owner) {
+// A span of the fullest bin, or null. Those that frees have left in too full a bin are moved to
+// where they belong, a few at a time.
+MiniHeap* SizeClassHeap::FullestLocked() {
+  uint32_t moves = kMostMoved;
   for (uint32_t bin = kBins; bin > 0; bin--) {
-    MiniHeap* leader = partial_[bin - 1].front();
-    if (leader == nullptr) continue;
+    while (MiniHeap* leader = partial_[bin - 1].front()) {
+      if (BinOf(leader) == bin - 1 || moves-- == 0) return leader;
+      PutBackLocked(leader);
+    }
+  }
+  return nullptr;
+}
+
+MiniHeap* SizeClassHeap::AttachLocked(uint16_t owner) {
+  if (MiniHeap* leader = FullestLocked(); leader != nullptr) {
     RemoveFromListLocked(leader);
     AttachToLocked(leader, owner);
     return leader;
@@ -151,24 +162,33 @@ SlotIndex SizeClassHeap::FirstSlot(const MiniHeap* span, SlotOrder order, bool s
 uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, SlotOrder order, bool shared,
                                         Random& random, void** out, uint32_t wanted,
                                         uint32_t room) {
-  const SizeClassInfo& info = kSizeClasses[size_class_];
+  const SizeClassInfo info = kSizeClasses[size_class_];
   const Bitmap free = Bitmap::FirstBits(span->slots()).Without(span->GroupOccupancy());
   const uint32_t free_count = span->slots() - span->in_use();
   const uint32_t count = free_count <= room ? free_count : wanted;
   auto* base = reinterpret_cast<char*>(span->address());
   Bitmap taken;
   uint32_t left = count;
-  auto take = [&](SlotIndex slot) {
-    taken.Set(slot);
-    out[--left] = base + OffsetOf(info, slot);
-  };
+  // The vector hands out what was put into it last.
+  auto take = [&](SlotIndex slot) { out[--left] = base + OffsetOf(info, slot); };
   if (order == SlotOrder::kShuffled) {
     SlotIndex slots[Bitmap::kBits];
     Shuffle(free, count, random, slots);
-    for (uint32_t i = 0; i < count; i++) take(slots[i]);
+    for (uint32_t i = 0; i < count; i++) {
+      taken.Set(slots[i]);
+      take(slots[i]);
+    }
   } else {
-    // The vector hands out what was put into it last.
-    free.ForEachSetFrom(FirstSlot(span, order, shared, random), count, take);
+    const bool is_one_unit = span->units() == 1;
+    auto take_run = [&](SlotIndex first, uint32_t length) {
+      if (!is_one_unit) {
+        for (uint32_t i = 0; i < length; i++) take(first + i);
+        return;
+      }
+      char* slot = base + size_t{first} * info.size;
+      for (uint32_t i = 0; i < length; i++, slot += info.size) out[--left] = slot;
+    };
+    taken = free.ForEachRunFrom(FirstSlot(span, order, shared, random), count, take_run);
   }
   span->TakeSlots(taken, count);
   return count;
@@ -198,95 +218,6 @@ uint32_t SizeClassHeap::Refill(uint16_t owner, SpanId* attached, Random& random,
   }
   in_use_ += taken;
   return taken;
-}
-
-// Makes a member without objects private memory of the arena again. False: the kernel refuses.
-bool SizeClassHeap::ReleaseMemberLocked(MiniHeap* member) {
-  MiniHeap* leader = member->leader();
-  uint32_t units = member->units();
-  member->Leave();
-  NoteLeftLocked(member);
-  if (releaser_->Release(member)) {
-    NoteEndedLocked(units);
-    return true;
-  }
-  members_++;
-  member_pages_ += member->pages();
-  leader->Adopt(member);
-  return false;
-}
-
-// All objects of the group are gone. What the kernel refuses stays, as an empty span to draw from.
-void SizeClassHeap::ReleaseGroupLocked(MiniHeap* leader) {
-  bool released = true;
-  leader->ForEachMember([&](MiniHeap* member) NO_THREAD_SAFETY_ANALYSIS {
-    if (member != leader && !ReleaseMemberLocked(member)) released = false;
-  });
-  bool is_backed = leader->is_backed();
-  BackingPage backing = leader->backing();
-  PageCount pages = leader->pages();
-  uint32_t units = leader->units();
-  if (released && releaser_->Release(leader)) {
-    NoteEndedLocked(units);
-    if (is_backed) backing_->Free(backing, pages);
-    return;
-  }
-  leader->SetPlace(SpanPlace::kPartial);
-  leader->bin_ = 0;
-  partial_[0].PushFront(leader);
-}
-
-// `span` of `leader`'s group has fewer objects now: lists and memory follow.
-void SizeClassHeap::AfterFreeLocked(MiniHeap* span, MiniHeap* leader) {
-  // Refused by the kernel, an emptied member stays until the group goes.
-  if (span != leader && span->occupancy_.IsEmpty()) ReleaseMemberLocked(span);
-  if (!StaysInPlace(leader)) PutBackLocked(leader);
-}
-
-// The span of this class that an object lies in; null when there is none.
-MiniHeap* SizeClassHeap::SpanAtLocked(uintptr_t address) {
-  if (!PageMap::Owns(address)) return nullptr;
-  const Segment& segment = PageMap::SegmentAt(address);
-  PageIndex page = static_cast<PageIndex>(address >> kPageShift) & (kWindowPages - 1);
-  // order: relaxed; entries of this class change under its lock.
-  PageEntry entry = segment.entries[page].load(std::memory_order_relaxed);
-  if (entry.size_class() != size_class_) return nullptr;
-  return reinterpret_cast<MiniHeap*>(&segment.records[page - entry.page_in_span()]);
-}
-
-// Objects of one span often come one after the other: the span is looked up, and its place in the
-// lists set right, once for all of them.
-void SizeClassHeap::ReleaseLocked(void* const* objects, uint32_t count, bool lenient) {
-  const SizeClassInfo& info = kSizeClasses[size_class_];
-  uint32_t next = 0;
-  while (next < count) {
-    MiniHeap* span = SpanAtLocked(reinterpret_cast<uintptr_t>(objects[next]));
-    if (MESH_UNLIKELY(span == nullptr)) {
-      RefuseFree(objects[next++], lenient, "free of a pointer that is not in use");
-      continue;
-    }
-    uintptr_t base = span->address();
-    size_t length = span->length();
-    uint32_t freed = 0;
-    for (; next < count; next++) {
-      size_t offset = reinterpret_cast<uintptr_t>(objects[next]) - base;
-      if (offset >= length) break;
-      SlotIndex slot = SlotAt(info, offset);
-      if (MESH_UNLIKELY(OffsetOf(info, slot) != offset)) {
-        RefuseFree(objects[next], lenient, "free of a pointer into the middle of an object");
-      } else if (MESH_UNLIKELY(!span->ClearSlot(slot))) {
-        RefuseFree(objects[next], lenient, "double free");
-      } else {
-        freed++;
-      }
-    }
-    in_use_ -= freed;
-    AfterFreeLocked(span, span->NoteFreed(freed));
-  }
-}
-
-void SizeClassHeap::RefuseFree(void* object, bool lenient, const char* why) {
-  if (!lenient) FatalAt(why, object);
 }
 
 void SizeClassHeap::Detach(uint16_t owner, SpanId attached) {
@@ -332,7 +263,7 @@ void SizeClassHeap::CheckInvariants() {
     for (MiniHeap* span = partial_[bin].front(); span != nullptr; span = SpanList::Next(span)) {
       span->CheckInvariants();
       MESH_CHECK(span->place_ == SpanPlace::kPartial && span->bin_ == bin);
-      MESH_CHECK(BinOf(span) == bin && !span->is_full());
+      MESH_CHECK(BinOf(span) <= bin && !span->is_full());
     }
   }
   for (MiniHeap* span = attached_.front(); span != nullptr; span = SpanList::Next(span)) {

@@ -8,8 +8,9 @@
 // Room: global; above meshing. Locks: kSizeClass; takes kArena and kBacking under it. System calls
 // happen under it when spans come and go.
 //
-// [SH1] A leader with place kPartial is in the bin of its occupancy; kAttached ones are in
-//       attached_.
+// [SH1] A leader with place kPartial is in the bin of its occupancy, or in a fuller one: frees
+// leave
+//       it there until a refill comes by. kAttached ones are in attached_.
 // [SH2] A span without objects goes back to the arena at once, unless it is attached or withdrawn.
 #pragma once
 
@@ -181,13 +182,6 @@ class SizeClassHeap {
   static uint32_t BinOf(const MiniHeap* leader) {
     return leader->in_use() >> (leader->info().bin_shift + std::countr_zero(leader->units()));
   }
-  // After a free: whether the leader is where its occupancy belongs.
-  static bool StaysInPlace(const MiniHeap* leader) {
-    if (leader->place_ == SpanPlace::kPartial) {
-      return leader->in_use_ > 0 && leader->bin_ == BinOf(leader);
-    }
-    return leader->place_ != SpanPlace::kNowhere;
-  }
   // Whether a span leads something that has room, and objects that are worth moving.
   static bool IsCandidate(const MiniHeap* span) {
     bool is_listed = span->place_ == SpanPlace::kPartial || span->place_ == SpanPlace::kAttached;
@@ -198,6 +192,15 @@ class SizeClassHeap {
   static constexpr uint64_t kSpansBeforeReserve = 64;
   static constexpr uint64_t kReserveShare = 8;
   static constexpr PageCount kMaxReservePages = 64;
+  // Where an object that is freed lies.
+  struct SlotPlace {
+    MiniHeap* span;
+    SlotIndex slot;
+  };
+  // Half of a thread's vector; 2 KiB of stack.
+  static constexpr uint32_t kReleasedAtOnce = 64;
+  // Spans that one refill moves to their bins, which no free has done.
+  static constexpr uint32_t kMostMoved = 16;
   // Slots that fill whole cache lines, whatever the class: sizes are multiples of 16 bytes.
   static constexpr SlotIndex kSlotsOfLines = 4;
 
@@ -213,6 +216,7 @@ class SizeClassHeap {
     members_--;
     member_pages_ -= member->pages();
   }
+  MiniHeap* FullestLocked() REQUIRES(lock_);
   MiniHeap* AttachLocked(uint16_t owner) REQUIRES(lock_);
   void AttachToLocked(MiniHeap* leader, uint16_t owner) REQUIRES(lock_);
   MiniHeap* FindAttachedLocked(uint16_t owner, SpanId attached) REQUIRES(lock_);
@@ -233,9 +237,11 @@ class SizeClassHeap {
   void RestoreLocked(MiniHeap* leader) REQUIRES(lock_);
   MeshResult RunBatchLocked(Mesher& mesher) REQUIRES(lock_);
   void ReleaseLocked(void* const* objects, uint32_t count, bool lenient) REQUIRES(lock_);
-  MiniHeap* SpanAtLocked(uintptr_t address) REQUIRES(lock_);
+  uint32_t LocateLocked(std::span<void* const> objects, bool lenient, SlotPlace* places)
+      REQUIRES(lock_);
+  uint32_t FreePlacesLocked(const SlotPlace* place, bool lenient) REQUIRES(lock_);
   static void RefuseFree(void* object, bool lenient, const char* why);
-  void AfterFreeLocked(MiniHeap* span, MiniHeap* leader) REQUIRES(lock_);
+  void DropEmptiedLocked(MiniHeap* span) REQUIRES(lock_);
   bool ReleaseMemberLocked(MiniHeap* member) REQUIRES(lock_);
   void ReleaseGroupLocked(MiniHeap* leader) REQUIRES(lock_);
 

@@ -95,6 +95,9 @@ class MiniHeap {
   SlotIndex SlotAt(size_t offset) const { return mesh::SlotAt(info(), offset); }
   // Where a slot starts, from the span's base.
   size_t OffsetOf(SlotIndex slot) const { return mesh::OffsetOf(info(), slot); }
+  void* ObjectAt(SlotIndex slot) const {
+    return reinterpret_cast<void*>(address() + OffsetOf(slot));
+  }
 
   // The bits of this span's own addresses; [MH1].
   const Bitmap& occupancy() const { return occupancy_; }

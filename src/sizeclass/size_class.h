@@ -48,7 +48,7 @@ struct SizeClassInfo {
   bool meshable = false;
   uint8_t bin_shift = 0;   // slots >> bin_shift is at most 8, for bins by occupancy
   uint16_t unit_tail = 0;  // bytes of a unit behind its last slot
-  // What replaces divisions on the paths of refills and frees: ceil(2^40 / size),
+  // What replaces divisions on the paths of refills and frees: ceil(2^64 / size),
   // ceil(2^24 / slots) and ceil(2^16 / unit_pages).
   uint64_t size_reciprocal = 0;
   uint32_t slots_reciprocal = 0;
@@ -95,7 +95,7 @@ constexpr SizeClassInfo Cut(size_t size, bool meshable) {
   while (size_t{info.max_units} * 2 <= most) info.max_units *= 2;
   while (info.slots >> info.bin_shift > 8) info.bin_shift++;
   info.unit_tail = static_cast<uint16_t>(info.unit_pages * kPageSize - info.slots * size);
-  info.size_reciprocal = ((uint64_t{1} << 40) + size - 1) / size;
+  info.size_reciprocal = UINT64_MAX / size + 1;
   info.slots_reciprocal = ((1u << 24) + info.slots - 1) / info.slots;
   info.pages_reciprocal = ((1u << 16) + info.unit_pages - 1u) / info.unit_pages;
   return info;
@@ -166,6 +166,12 @@ inline constexpr auto kCoarse = MakeCoarse();
 
 }  // namespace internal
 
+// The upper half of the product.
+constexpr uint32_t MultiplyHigh(uint64_t a, uint64_t b) {
+  __extension__ using Product = unsigned __int128;
+  return static_cast<uint32_t>((Product{a} * b) >> 64);
+}
+
 // The class of the smallest size that holds `size` bytes; size <= kMaxSmallSize. malloc(0) is 16.
 constexpr SizeClass ClassFor(size_t size) {
   if (size <= internal::kFineLimit) return internal::kFine[(size + 15) / 16];
@@ -186,16 +192,32 @@ constexpr SizeClass AlignedClassFor(size_t size, size_t alignment) {
   return ClassFor(RoundUp(size > 0 ? size : 1, alignment));
 }
 
+// What lies before a page of a span: the slots of the units before its own, and the bytes of its
+// own.
+struct PagePlace {
+  uint32_t slots = 0;
+  uint32_t bytes = 0;
+};
+
+constexpr PagePlace PlaceOfPage(const SizeClassInfo& info, uint32_t page) {
+  uint32_t unit = page < info.unit_pages ? 0 : info.DividedByUnitPages(page);
+  return {unit * info.slots, (page - unit * info.unit_pages) << kPageShift};
+}
+
+// Whether a slot starts at `offset`, below slots * size, from its unit's base; *slot is the one
+// within the unit.
+constexpr bool FindSlot(uint64_t size_reciprocal, size_t offset, SlotIndex* slot) {
+  // The quotient, and behind the point what the rounding of the reciprocal adds to a multiple of
+  // the size; a remainder adds at least one reciprocal.
+  *slot = MultiplyHigh(offset, size_reciprocal);
+  return offset * size_reciprocal < size_reciprocal;
+}
+
 // The slot of a span in which the byte at `offset` from its base lies; in a unit's tail, one that
 // lies elsewhere.
 constexpr SlotIndex SlotAt(const SizeClassInfo& info, size_t offset) {
-  if (offset >> kPageShift < info.unit_pages) {
-    return static_cast<SlotIndex>((offset * info.size_reciprocal) >> 40);
-  }
-  uint32_t unit = info.DividedByUnitPages(static_cast<uint32_t>(offset >> kPageShift));
-  size_t within = offset - ((size_t{unit} * info.unit_pages) << kPageShift);
-  return static_cast<SlotIndex>(uint64_t{unit} * info.slots +
-                                ((within * info.size_reciprocal) >> 40));
+  PagePlace before = PlaceOfPage(info, static_cast<uint32_t>(offset >> kPageShift));
+  return before.slots + MultiplyHigh(before.bytes + offset % kPageSize, info.size_reciprocal);
 }
 
 // Where a slot starts, from its span's base [bytes].

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "src/base/bitmap.h"
@@ -38,12 +39,16 @@ TEST(Bitmap, SetClearCount) {
   EXPECT_EQ(seen, (std::vector<SlotIndex>{0, 64, 255}));
 }
 
-TEST(Bitmap, ForEachSetFromGoesRound) {
+TEST(Bitmap, ForEachRunFromGoesRound) {
   Bitmap b;
   for (SlotIndex i : {0u, 7u, 63u, 64u, 100u, 255u}) b.Set(i);
   auto from = [&](SlotIndex start, uint32_t most) {
     std::vector<SlotIndex> seen;
-    b.ForEachSetFrom(start, most, [&](SlotIndex i) { seen.push_back(i); });
+    Bitmap visited = b.ForEachRunFrom(start, most, [&](SlotIndex first, uint32_t length) {
+      for (uint32_t i = 0; i < length; i++) seen.push_back(first + i);
+    });
+    EXPECT_EQ(visited.Count(), seen.size());
+    for (SlotIndex i : seen) EXPECT_TRUE(visited.IsSet(i));
     return seen;
   };
   EXPECT_EQ(from(0, 9), (std::vector<SlotIndex>{0, 7, 63, 64, 100, 255}));
@@ -53,6 +58,24 @@ TEST(Bitmap, ForEachSetFromGoesRound) {
   EXPECT_EQ(from(8, 5), (std::vector<SlotIndex>{63, 64, 100, 255, 0}));
   EXPECT_EQ(from(8, 1), (std::vector<SlotIndex>{63}));
   EXPECT_EQ(from(8, 0), std::vector<SlotIndex>{});
+}
+
+TEST(Bitmap, ForEachRunFromGivesWholeRuns) {
+  using Runs = std::vector<std::pair<SlotIndex, uint32_t>>;
+  auto runs = [](const Bitmap& b, SlotIndex start, uint32_t most) {
+    Runs seen;
+    b.ForEachRunFrom(start, most,
+                     [&](SlotIndex first, uint32_t length) { seen.emplace_back(first, length); });
+    return seen;
+  };
+  const Bitmap all = Bitmap::FirstBits(256);
+  EXPECT_EQ(runs(all, 0, 256), (Runs{{0, 64}, {64, 64}, {128, 64}, {192, 64}}));
+  EXPECT_EQ(runs(all, 100, 300), (Runs{{100, 28}, {128, 64}, {192, 64}, {0, 64}, {64, 36}}));
+  EXPECT_EQ(runs(all, 100, 29), (Runs{{100, 28}, {128, 1}}));
+  Bitmap some = Bitmap::FirstBits(10);
+  some.Clear(4);
+  EXPECT_EQ(runs(some, 2, 99), (Runs{{2, 2}, {5, 5}, {0, 2}}));
+  EXPECT_EQ(runs(some, 2, 3), (Runs{{2, 2}, {5, 1}}));
 }
 
 TEST(Bitmap, FirstBitsAndWithout) {

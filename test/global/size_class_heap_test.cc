@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "test/global/test_heap.h"
@@ -108,6 +110,54 @@ TEST(SizeClassHeapDeathTest, MisuseEndsTheProgram) {
   EXPECT_DEATH(heap.heap_of(kOther).Release(&inside, 1, [] {}), "middle of an object");
   void* twice[] = {object, object};
   EXPECT_DEATH(heap.heap_of(kOther).Release(twice, 2, [] {}), "double free");
+}
+
+// The span is empty, and would go, before its first object comes again.
+TEST(SizeClassHeapDeathTest, DoubleFreeIsFoundInABatchThatEmptiesTheSpan) {
+  TestHeap heap;
+  SpanObjects span = heap.MakeFull(kOther, 1)[0];
+  std::vector<void*> pointers(span.begin(), span.end());
+  pointers.back() = pointers.front();
+  heap.Free(span.back());
+  EXPECT_DEATH(heap.heap_of(kOther).Release(pointers.data(), 64, [] {}), "double free");
+}
+
+// All spans of a group, its leader among them, lose their last objects in one batch, by turns.
+TEST(SizeClassHeap, AGroupGoesInOneBatch) {
+  TestHeap heap;
+  std::vector<SpanObjects> spans = heap.MakeFull(kOther, 3);
+  std::vector<char*> left;
+  for (size_t i = 0; i < spans.size(); i++) {
+    heap.Thin(spans[i], [&](size_t slot) { return slot % 3 == i; });
+  }
+  for (size_t slot = 0; slot < spans[0].size(); slot++) {
+    if (char* object = spans[slot % 3][slot]; object != nullptr) left.push_back(object);
+  }
+  EXPECT_EQ(heap.MeshIntoOne(kOther).members_gained, 2);
+  heap.CheckAll();
+  heap.FreeAtOnce(left);
+  heap.CheckAll();
+  EXPECT_EQ(heap.heap_of(kOther).statistics().spans, 0u);
+  EXPECT_EQ(heap.heap_of(kOther).statistics().meshed, 0u);
+}
+
+// A batch as long as a vector, over many spans.
+TEST(SizeClassHeap, BatchesOfAnyLengthAndOrder) {
+  TestHeap heap;
+  Random random(1);
+  std::vector<char*> objects;
+  for (int i = 0; i < 3000; i++) objects.push_back(heap.Allocate(kOther));
+  for (size_t i = objects.size(); i > 1; i--) {
+    std::swap(objects[i - 1], objects[random.Below(static_cast<uint32_t>(i))]);
+  }
+  for (size_t next = 0; next < objects.size();) {
+    size_t count = std::min<size_t>(1 + random.Below(200), objects.size() - next);
+    heap.FreeAtOnce(std::span(objects).subspan(next, count));
+    next += count;
+    heap.CheckInvariants();
+  }
+  heap.FreeAll();
+  EXPECT_EQ(heap.heap_of(kOther).statistics().spans, 0u);
 }
 
 TEST(SizeClassHeap, LenientReleasePassesOverWhatIsNoObject) {

@@ -89,13 +89,18 @@ std::vector<SpanObjects> TestHeap::MakeFull(SizeClass size_class, size_t count) 
   return spans;
 }
 
-void TestHeap::Free(char* object) {
-  auto found = objects_.find(object);
-  ASSERT_NE(found, objects_.end());
-  EXPECT_TRUE(Reads(object, found->second)) << static_cast<void*>(object);
-  void* pointer = object;
-  heap_of(found->second.size_class).Release(&pointer, 1, [] {});
-  objects_.erase(found);
+void TestHeap::FreeAtOnce(std::span<char* const> objects) {
+  std::vector<void*> pointers;
+  SizeClass size_class = kNoClass;
+  for (char* object : objects) {
+    auto found = objects_.find(object);
+    ASSERT_NE(found, objects_.end());
+    EXPECT_TRUE(Reads(object, found->second)) << static_cast<void*>(object);
+    size_class = found->second.size_class;
+    pointers.push_back(object);
+    objects_.erase(found);
+  }
+  heap_of(size_class).Release(pointers.data(), static_cast<uint32_t>(pointers.size()), [] {});
 }
 
 void TestHeap::FreeAll() {

@@ -46,7 +46,9 @@ class TestHeap {
     }
   }
   // Checks an object's contents, and frees it.
-  void Free(char* object);
+  void Free(char* object) { FreeAtOnce({&object, 1}); }
+  // The same with several of one class, in one call of Release().
+  void FreeAtOnce(std::span<char* const> objects);
   void FreeAll();
   // Gives an object new contents.
   void Rewrite(char* object);

@@ -50,6 +50,16 @@ TEST(SizeClass, SlotOfEveryByte) {
       bool starts = offset % unit % info.size == 0 && offset % unit / info.size < info.slots;
       ASSERT_EQ(OffsetOf(info, slot) == offset, starts) << info.size << " at " << offset;
     }
+    for (size_t offset = 0; offset < size_t{info.slots} * info.size; offset++) {
+      SlotIndex slot = 0;
+      ASSERT_EQ(FindSlot(info.size_reciprocal, offset, &slot), offset % info.size == 0);
+      ASSERT_EQ(slot, offset / info.size);
+    }
+    for (uint32_t page = 0; page < info.max_units * info.unit_pages; page++) {
+      PagePlace before = PlaceOfPage(info, page);
+      ASSERT_EQ(before.slots, page / info.unit_pages * info.slots);
+      ASSERT_EQ(before.bytes, page % info.unit_pages * kPageSize);
+    }
   }
 }
 
