@@ -26,11 +26,11 @@ constexpr int kMaxForks = 2;
 constexpr uint32_t kInputsToAFork = 32;
 // Large objects cost a page fault a page: few inputs have any, and few of those the largest, which
 // would make nine tenths of all faults.
+constexpr uint32_t kInputsToAMiddle = 4;
 constexpr uint32_t kInputsToALarge = 16;
 constexpr uint32_t kInputsToAHuge = 256;
-// A number that a fuzzer, which prefers zeros and ones, draws no more often than others.
-constexpr uint32_t kRare = 0x9d;
-constexpr size_t kUsualLargest = 64 << 10;
+constexpr size_t kUsualLargest = 8 << 10;
+constexpr size_t kMiddleLargest = 64 << 10;
 constexpr size_t kLargeLargest = 512 << 10;
 // A heap whose pages have gone back costs the next input its faults anew: that is done at times.
 constexpr uint64_t kInputsToAScavenge = 16;
@@ -48,6 +48,14 @@ void PrintCounts() {
           static_cast<unsigned long long>(sequences), static_cast<unsigned long long>(operations));
 }
 
+// Drawn from all bytes of an input: a fuzzer keeps what is costly, since that reaches more code,
+// and would change everything about it but the byte that said so.
+uint32_t DrawRare(const uint8_t* data, size_t size) {
+  uint32_t drawn = 2166136261;  // FNV-1a
+  for (size_t i = 0; i < size; i++) drawn = (drawn ^ data[i]) * 16777619;
+  return drawn ^ drawn >> 16;
+}
+
 class Player {
  public:
   Player(const char* name, const uint8_t* data, size_t size, bool refusals)
@@ -56,10 +64,9 @@ class Player {
     runtime_.global().backing().set_private_views(input_.Below(2) != 0);
     SetTier(input_.Byte());
     if (refusals) model_.AllowRefusals();
-    may_fork_ = input_.Below(kInputsToAFork) == kRare % kInputsToAFork;
-    uint32_t rare = input_.Below(kInputsToAHuge);
-    bool is_large = rare % kInputsToALarge == kRare % kInputsToALarge;
-    if (rare != kRare) model_.set_largest(is_large ? kLargeLargest : kUsualLargest);
+    uint32_t rare = DrawRare(data, size);
+    SetLargest(rare % kInputsToAHuge);
+    may_fork_ = rare / kInputsToAHuge % kInputsToAFork == 0;
   }
 
   void Play() {
@@ -91,6 +98,12 @@ class Player {
     if (refusals_ && (what & 0xf8) == 0xe8) Refuse();
     if (refusals_ && what == 0xe7) injector_.Reset();
     if (what >= 0xe0) operations++;
+  }
+
+  void SetLargest(uint32_t kind) {
+    if (kind == 0) return;
+    if (kind % kInputsToALarge == 0) return model_.set_largest(kLargeLargest);
+    model_.set_largest(kind % kInputsToAMiddle == 0 ? kMiddleLargest : kUsualLargest);
   }
 
   void SetTier(uint8_t choice) {
