@@ -1,20 +1,23 @@
 """Uses and meshes the heap: alone, in threads and in a forked child, and prints what it has kept.
 
 Where there is no memory it says so and goes on. The last line is the number of spans meshed.
+Argument: objects that each part makes.
 """
 
 import ctypes
 import hashlib
 import os
+import sys
 import threading
 
 NO_MEMORY = "no memory"
 SEEDS_OF_THREADS = (1, 2)
+OBJECTS = int(sys.argv[1])
 
 
 def _live(seed: int) -> str:
     """Makes small objects and a large one; one small one of eight stays. Returns their digest."""
-    objects = [bytes([(seed + i) % 256]) * (20 + i * 7919 % 900) for i in range(6000)]
+    objects = [bytes([(seed + i) % 256]) * (20 + i * 7919 % 900) for i in range(OBJECTS)]
     large = bytearray(seed.to_bytes(1, "big") * (1 << 19))
     kept = objects[::8]
     del objects

@@ -1,89 +1,67 @@
 """The n-th system call from each call site of the library is refused, in a program of CPython.
 
-test/programs/refuse_call.c runs it under a seccomp filter that asks for each call; the address it
-comes from tells the library's calls from the program's. The program (refused_calls_program.py)
-allocates, meshes, has threads, and forks: whatever is refused, what it keeps is what it stored, or
-it is told that there is no memory.
-
-Environment: MESH_PROGRAMS, the paths of the programs, separated by blanks.
+The program (refused_calls_program.py) allocates, meshes, has threads, and forks: whatever is
+refused, what it keeps is what it stored, or it is told that there is no memory.
 """
 
-import dataclasses
 import pathlib
 import sys
 
 import pytest
 
-from . import harness, tiers
+from . import harness, refused_calls
 
 SCRIPT = pathlib.Path(__file__).with_name("refused_calls_program.py")
 NO_MEMORY = b"no memory"
 # How CPython says that not even its own state could be allocated.
 NO_START = b"memory allocation failed"
 
-ONCE = 1
-FOR_EVER = 1 << 40
-# How refuse_call.c says that no filter of this process can ask.
-NO_LISTENER = 125
 # Calls of one site that are refused: the first, the 16th, the 256th; with --full, each.
 STEP = 16
-LEAST_SITES = 30
+# What each part of the program allocates. With fewer it gets to the same call sites, less often:
+# so that each call can be refused.
+OBJECTS = 6000
+OBJECTS_FULL = 1500
 
 
-@dataclasses.dataclass(frozen=True)
-class Site:
-    """A system call instruction of the library; calls: as often as the program got there."""
-
-    address: str
-    number: int
-    calls: int
-    refused: int
-
-
-class Runner:
+class Python(refused_calls.Player):
     """Runs the program in one tier, as often as asked."""
 
-    def __init__(self, root: pathlib.Path, barrier: str) -> None:
-        settings = {"MESH_BARRIER": barrier, "PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "1"}
+    def __init__(self, root: pathlib.Path, barrier: str, objects: int) -> None:
+        super().__init__(root)
+        self._settings = {"MESH_BARRIER": barrier, "PYTHONMALLOC": "malloc", "PYTHONHASHSEED": "1"}
         self._sandbox = harness.Sandbox(root, None, {})
-        self._settings = settings
-        self._report = root / "report"
-        self.unrefused = self.run("0", 0, 0)
-        if self.unrefused.status == NO_LISTENER:
-            harness.missing("no seccomp filter can ask here: an old kernel, or another that does")
-        assert (self.unrefused.status, self.unrefused.stderr) == (0, b""), harness.describe(
-            self.unrefused
-        )
+        self._objects = str(objects)
+        unrefused = self._run(refused_calls.NOTHING, 0, 0)
+        refused_calls.need_listener(unrefused.status)
+        assert (unrefused.status, unrefused.stderr) == (0, b""), harness.describe(unrefused)
+        *self._expected, meshed = unrefused.stdout.splitlines()
+        assert int(meshed) > 0, "nothing was meshed"
 
-    def sites(self) -> list[Site]:
-        """What the last run counted."""
-        lines = (line.split() for line in self._report.read_text().splitlines())
-        return [Site(address, *map(int, counts)) for address, *counts in lines]
+    def play(self, site: refused_calls.Site, first: int, count: int) -> str:
+        outcome = self._run(site, first, count)
+        return "" if self._is_fine(outcome) else harness.describe(outcome)
 
-    def run(self, address: str, first: int, count: int) -> harness.Outcome:
-        """Has `count` calls of one site refused from the `first` on."""
-        refusal = (harness.library(), self._report, address, str(first), str(count))
+    def _run(self, site: refused_calls.Site, first: int, count: int) -> harness.Outcome:
         python = pathlib.Path(sys.executable).resolve()
         return self._sandbox.run(
-            tiers.path("refuse_call"),
-            *refusal,
-            *(python, "-E", "-S", SCRIPT),
+            *self.refusing(site, first, count),
+            *(python, "-E", "-S", SCRIPT, self._objects),
             extra=self._settings,
             status=None,
             timeout_s=60,
             observed=False,
         )
 
-    def is_fine(self, outcome: harness.Outcome) -> bool:
+    def _is_fine(self, outcome: harness.Outcome) -> bool:
         """All that was kept is right; or the program, or a part of it, had no memory."""
         if outcome.status == 1 and NO_START in outcome.stderr:
             return b"mesh:" not in outcome.stderr
         if (outcome.status, outcome.stderr) != (0, b""):
             return False
-        expected = self.unrefused.stdout.splitlines()[:-1]
         kept = outcome.stdout.splitlines()[:-1]
-        return len(kept) == len(expected) and all(
-            mine in (right, NO_MEMORY) for mine, right in zip(kept, expected, strict=True)
+        return len(kept) == len(self._expected) and all(
+            mine in (right, NO_MEMORY) for mine, right in zip(kept, self._expected, strict=True)
         )
 
 
@@ -97,25 +75,13 @@ def _chosen(calls: int, full: bool) -> list[int]:
     return chosen
 
 
-@pytest.mark.parametrize("barrier", ["auto", "userfault_user", "segv"])
+@pytest.mark.parametrize("barrier", refused_calls.BARRIERS)
 def test_refused_calls_of_every_site(
     root: pathlib.Path, barrier: str, full: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Once at several times, and from the first time on."""
-    runner = Runner(root, barrier)
-    assert int(runner.unrefused.stdout.split()[-1]) > 0, "nothing was meshed"
-    sites = runner.sites()
-    assert len(sites) >= LEAST_SITES
-    runs = refused = 0
-    for site in sites:
-        refusals = [(first, ONCE) for first in _chosen(site.calls, full)]
-        for first, count in (*refusals, (1, FOR_EVER)):
-            outcome = runner.run(site.address, first, count)
-            what = f"site {site}, from call {first} on, {count} calls"
-            assert runner.is_fine(outcome), f"{what}: {harness.describe(outcome)}"
-            runs += 1
-            refused += min(1, sum(other.refused for other in runner.sites()))
+    player = Python(root, barrier, OBJECTS_FULL if full else OBJECTS)
+    numbers = {site: _chosen(site.calls, full) for site in player.sites()}
+    done = refused_calls.play_all(player, numbers)
     with capsys.disabled():
-        print(f"{barrier}: {len(sites)} call sites, {runs} runs, {refused} with refusals")
-    # A run may make fewer calls than the first one did.
-    assert refused > runs // 2
+        print(f"{barrier}: {done}")
