@@ -1,8 +1,6 @@
 // See arena.h. Small and large segments; huge ones are in arena_huge.cc.
 #include "src/arena/arena.h"
 
-#include <cstring>
-
 #include "src/arena/metadata.h"
 #include "src/base/check.h"
 #include "src/os/memory.h"
@@ -22,32 +20,6 @@ constexpr PageCount kSmallDirtyAllowance = 4096;
 constexpr PageCount kLargeDirtyAllowance = 2048;
 constexpr PageCount kSmallDirtyShare = 2;
 constexpr PageCount kLargeDirtyShare = 4;
-// Where MayBeThere() looks.
-constexpr size_t kSampledPages = 4;
-
-// Whether there seems to be memory behind most of the run: a dirty run was used, but a table of
-// which little was written has little. Reads alone: what is not there stays so.
-bool MayBeThere(uintptr_t address, size_t pages) {
-  size_t found = 0;
-  for (size_t i = 0; i < kSampledPages; i++) {
-    const size_t page = pages * (2 * i + 1) / (2 * kSampledPages);
-    const auto* words = reinterpret_cast<const uint64_t*>(address + (page << kPageShift));
-    uint64_t any = 0;
-    for (size_t w = 0; w < 64 / sizeof(uint64_t); w++) any |= words[w];
-    found += any != 0;
-  }
-  return found >= kSampledPages / 2;
-}
-
-// Writing zeros over memory that is there costs a fifth of dropping the pages, which is a system
-// call and a fault for each page that is used. Where nothing is, it would cost both, and the
-// memory.
-void ClearRun(uintptr_t address, size_t pages) {
-  const size_t bytes = pages << kPageShift;
-  if (MayBeThere(address, pages) || !os::ReleasePages(address, bytes).ok()) {
-    memset(reinterpret_cast<void*>(address), 0, bytes);
-  }
-}
 
 }  // namespace
 
@@ -192,7 +164,7 @@ SpanId Arena::AllocateLarge(size_t pages, size_t alignment, bool zeroed) {
     *PageMap::Record<LargeObject>(id) = {pages, false};
     PageMap::SetLarge(id, run);
   }
-  if (zeroed && !clean) ClearRun(PageMap::AddressOf(id), pages);
+  if (zeroed && !clean) clearer_.Clear(PageMap::AddressOf(id), pages);
   return id;
 }
 

@@ -210,6 +210,10 @@ Status Protect(uintptr_t address, size_t length, Protection protection) {
   return GatedStatus(call, SYS_mprotect, address, length, kBits[static_cast<int>(protection)]);
 }
 
+Status Residency(uintptr_t address, size_t length, unsigned char* pages) {
+  return GatedStatus(Call::kResident, SYS_mincore, address, length, pages);
+}
+
 Result<size_t> ResidentPages(uintptr_t address, size_t length) {
   constexpr size_t kBatch = 4096;  // pages a call; the buffer lies on the caller's stack
   unsigned char resident[kBatch];
@@ -217,8 +221,7 @@ Result<size_t> ResidentPages(uintptr_t address, size_t length) {
   for (size_t done = 0; done < length; done += kBatch * kPageSize) {
     const size_t rest = length - done;
     const size_t pages = rest >= kBatch * kPageSize ? kBatch : PagesFor(rest);
-    Status asked =
-        GatedStatus(Call::kResident, SYS_mincore, address + done, pages * kPageSize, resident);
+    Status asked = Residency(address + done, pages * kPageSize, resident);
     if (!asked.ok()) return {0, asked.error};
     for (size_t i = 0; i < pages; i++) count += resident[i] & 1;
   }

@@ -101,6 +101,10 @@ enum class Protection : uint8_t { kNone, kRead, kReadWrite };
 // May have changed a part when it fails in the middle of several mappings (ENOMEM).
 Status Protect(uintptr_t address, size_t length, Protection protection);
 
+// Which pages of the range are in memory: the lowest bit of a byte for each. Where swapped out, a
+// private page is not.
+Status Residency(uintptr_t address, size_t length, unsigned char* pages);
+
 // Pages of the range that are in memory. For a shared mapping: that its backing holds, whether or
 // not this mapping has touched them. Cost: one call for each 4096 pages.
 Result<size_t> ResidentPages(uintptr_t address, size_t length);

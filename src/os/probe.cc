@@ -8,7 +8,9 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 
+#include "src/base/units.h"
 #include "src/os/gated_call.h"
+#include "src/os/memory.h"
 #include "src/os/proc_text.h"
 #include "src/os/process.h"
 #include "src/os/signals.h"
@@ -148,6 +150,17 @@ Result<int> ProbeInChild(int (*attempt)(void*), void* argument) {
   const int result = *const_cast<volatile int*>(&request.result);
   if (result < 0) return {0, ECHILD};
   return {result, 0};
+}
+
+bool MayAskResidency() {
+  if (!UnusualCallsMayKill()) return true;
+  auto ask = [](void* here) {
+    unsigned char answer = 0;
+    const uintptr_t page = reinterpret_cast<uintptr_t>(here) / kPageSize * kPageSize;
+    return Residency(page, kPageSize, &answer).ok() ? 0 : -1;
+  };
+  int here = 0;
+  return ProbeInChild(ask, &here).ok();
 }
 
 }  // namespace mesh::os

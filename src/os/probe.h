@@ -22,4 +22,7 @@ bool UnusualCallsMayKill();
 // Cost:    about 100 µs.
 Result<int> ProbeInChild(int (*attempt)(void*), void* argument);
 
+// Whether Residency() may be called. Cost: where calls may kill, that of ProbeInChild().
+bool MayAskResidency();
+
 }  // namespace mesh::os

@@ -106,6 +106,7 @@ void FilterComing(const void* program) {
   // The filter is meant for every thread that the program has.
   BeforeSoleThreadCall();
   BusyScope busy;
+  runtime->global().arena().StopAsking();
   Compactor& compactor = runtime->global().compactor();
   if (compactor.is_stopped()) return;
   if (program == nullptr || !os::SurvivesFilter(program)) compactor.Stop();
