@@ -164,18 +164,21 @@ SpanId Arena::AllocateLarge(size_t pages, size_t alignment, bool zeroed) {
     *PageMap::Record<LargeObject>(id) = {pages, false};
     PageMap::SetLarge(id, run);
   }
-  if (zeroed && !clean) clearer_.Clear(PageMap::AddressOf(id), pages);
+  if (zeroed && !clean) residency_.Clear(PageMap::AddressOf(id), pages);
   return id;
 }
 
 void Arena::FreeLarge(SpanId id) {
-  MutexLock lock(lock_);
-  if (PageMap::SegmentOf(id).huge_reserved != 0) return FreeHugeLocked(id);
+  // Until the lock is taken it is the caller's.
   LargeObject object = *PageMap::Record<LargeObject>(id);
+  bool is_huge = PageMap::SegmentOf(id).huge_reserved != 0;
+  size_t there = is_huge ? 0 : residency_.Estimate(PageMap::AddressOf(id), object.pages);
+  MutexLock lock(lock_);
+  if (is_huge) return FreeHugeLocked(id);
   size_t bytes = object.pages << kPageShift;
   bool fresh = object.moved && os::MapPrivateFixed(PageMap::AddressOf(id), bytes).ok();
   PageMap::ClearLarge(id, static_cast<PageCount>(object.pages));
-  large_runs_.Give(id, static_cast<PageCount>(object.pages), !fresh);
+  large_runs_.Give(id, static_cast<PageCount>(object.pages), !fresh, static_cast<PageCount>(there));
   LimitDirtyLocked(false);
 }
 

@@ -19,7 +19,7 @@
 
 #include "src/arena/page_heap.h"
 #include "src/arena/page_map.h"
-#include "src/arena/run_clearer.h"
+#include "src/arena/residency.h"
 #include "src/base/mutex.h"
 #include "src/base/units.h"
 
@@ -63,7 +63,7 @@ class Arena {
   void FreeSpan(SpanId id, PageCount pages, bool dirty);
 
   // A large object of `pages` pages at `alignment` bytes (a power of two >= kPageSize), record and
-  // entry set. `zeroed`: the memory must read zeros; see RunClearer.
+  // entry set. `zeroed`: the memory must read zeros; see Residency.
   SpanId AllocateLarge(size_t pages, size_t alignment, bool zeroed);
   void FreeLarge(SpanId id);
   // Makes the object longer or shorter in place. Returns false when it cannot; nothing has changed.
@@ -125,7 +125,7 @@ class Arena {
   bool SeekSpan(SpanId* cursor, SizeClass size_class, PageCount* pages);
 
   // The program puts itself under a filter.
-  void StopAsking() { clearer_.StopAsking(); }
+  void StopAsking() { residency_.StopAsking(); }
 
   // The address space that a segment reserves at once [bytes]; less where RLIMIT_AS is tight.
   void set_segment_size(size_t bytes) {
@@ -167,7 +167,7 @@ class Arena {
   uint32_t segment_count_ GUARDED_BY(lock_) = 0;
   PageCount segment_pages_ = kWindowPages;
   Segment* free_huge_ GUARDED_BY(lock_) = nullptr;  // linked through `next`
-  RunClearer clearer_;
+  Residency residency_;
   std::atomic<bool> defers_return_{false};
   std::atomic<bool> has_excess_{false};
   ArenaStatistics statistics_ GUARDED_BY(lock_);

@@ -2,6 +2,7 @@
 #include "src/arena/page_heap.h"
 
 #include <bit>
+#include <climits>
 
 #include "src/base/check.h"
 #include "src/os/memory.h"
@@ -16,6 +17,12 @@ FreeRun* RunAt(const Segment& segment, int64_t page) {
   // order: relaxed; entries of free pages change under the arena's lock, which is held.
   if (!segment.entries[page].load(std::memory_order_relaxed).is_empty()) return nullptr;
   return PageMap::Record<FreeRun>(PageMap::IdOf(segment, static_cast<PageIndex>(page)));
+}
+
+// Pages from a span's to the next whose address is a multiple of the alignment.
+PageCount PagesToAlignment(SpanId id, PageCount alignment_pages) {
+  const uintptr_t page = PageMap::AddressOf(id) >> kPageShift;
+  return static_cast<PageCount>(RoundUp(page, alignment_pages) - page);
 }
 
 }  // namespace
@@ -36,11 +43,13 @@ int PageHeap::NextOccupied(const Bins& bins, int from) {
   return high != 0 ? from + std::countr_zero(high) : kBins;
 }
 
-void PageHeap::Insert(SpanId id, PageCount pages, bool dirty) {
+void PageHeap::Insert(SpanId id, PageCount pages, bool dirty, PageCount there) {
+  if (there > pages) there = pages;
+  if (there == 0) there = 1;
   Bins& bins = BinsOf(dirty);
   int bin = BinOf(pages);
   FreeRun* run = PageMap::Record<FreeRun>(id);
-  *run = {bins.heads[bin], kNoSpan, pages, dirty};
+  *run = {bins.heads[bin], kNoSpan, pages, dirty, there};
   if (run->next != kNoSpan) PageMap::Record<FreeRun>(run->next)->previous = id;
   bins.heads[bin] = id;
   bins.occupied[bin / 64] |= uint64_t{1} << (bin % 64);
@@ -49,7 +58,12 @@ void PageHeap::Insert(SpanId id, PageCount pages, bool dirty) {
     tail->pages = pages;
     tail->dirty = dirty;
   }
-  (dirty ? dirty_pages_ : clean_pages_) += pages;
+  (dirty ? dirty_pages_ : clean_pages_) += dirty ? there : pages;
+}
+
+void PageHeap::InsertPart(const FreeRun& run, SpanId id, PageCount pages) {
+  if (pages == 0) return;
+  Insert(id, pages, run.dirty, static_cast<PageCount>(uint64_t{run.there} * pages / run.pages));
 }
 
 void PageHeap::Remove(SpanId id) {
@@ -63,43 +77,44 @@ void PageHeap::Remove(SpanId id) {
     bins.heads[bin] = run->next;
     if (run->next == kNoSpan) bins.occupied[bin / 64] &= ~(uint64_t{1} << (bin % 64));
   }
-  (run->dirty ? dirty_pages_ : clean_pages_) -= run->pages;
+  (run->dirty ? dirty_pages_ : clean_pages_) -= run->dirty ? run->there : run->pages;
 }
 
-SpanId PageHeap::FindRun(const Bins& bins, PageCount pages) const {
-  int bin = BinOf(pages);
-  if (bin >= kExactBins) {
-    // Runs in this bin may be too short: take the first that is not.
-    for (SpanId id = bins.heads[bin]; id != kNoSpan;) {
-      const FreeRun* run = PageMap::Record<FreeRun>(id);
-      if (run->pages >= pages) return id;
-      id = run->next;
+bool PageHeap::Fits(SpanId id, PageCount pages, PageCount alignment_pages) {
+  const PageCount length = PageMap::Record<FreeRun>(id)->pages;
+  return length >= pages && PagesToAlignment(id, alignment_pages) <= length - pages;
+}
+
+// Runs in the bins between that of the length and that of the length that is enough at any place
+// are looked at, those of one length only some.
+SpanId PageHeap::FindRun(const Bins& bins, PageCount pages, PageCount alignment_pages) const {
+  const int enough = BinOf(pages + alignment_pages - 1);
+  int bin = NextOccupied(bins, BinOf(pages));
+  for (; bin <= enough && bin < kBins; bin = NextOccupied(bins, bin + 1)) {
+    int looks = bin < kExactBins ? kLooksAtOneLength : INT_MAX;
+    for (SpanId id = bins.heads[bin]; id != kNoSpan && looks > 0; looks--) {
+      if (Fits(id, pages, alignment_pages)) return id;
+      id = PageMap::Record<FreeRun>(id)->next;
     }
-    bin++;
   }
-  bin = NextOccupied(bins, bin);
   return bin < kBins ? bins.heads[bin] : kNoSpan;
 }
 
 SpanId PageHeap::Take(PageCount pages, PageCount alignment_pages, bool* clean) {
-  PageCount wanted = pages + alignment_pages - 1;
-  SpanId id = FindRun(dirty_, wanted);
-  if (id == kNoSpan) id = FindRun(clean_, wanted);
+  SpanId id = FindRun(dirty_, pages, alignment_pages);
+  if (id == kNoSpan) id = FindRun(clean_, pages, alignment_pages);
   if (id == kNoSpan) return kNoSpan;
   FreeRun run = *PageMap::Record<FreeRun>(id);
   Remove(id);
-  uintptr_t alignment = uintptr_t{alignment_pages} << kPageShift;
-  uintptr_t address = PageMap::AddressOf(id);
-  PageCount before = static_cast<PageCount>((RoundUp(address, alignment) - address) >> kPageShift);
-  PageCount behind = run.pages - before - pages;
-  if (before > 0) Insert(id, before, run.dirty);
-  if (behind > 0) Insert(id + before + pages, behind, run.dirty);
+  PageCount before = PagesToAlignment(id, alignment_pages);
+  InsertPart(run, id, before);
+  InsertPart(run, id + before + pages, run.pages - before - pages);
   *clean = !run.dirty;
   return id + before;
 }
 
 SpanId PageHeap::TakeDirty(PageCount least, PageCount* pages) {
-  SpanId id = FindRun(dirty_, *pages);
+  SpanId id = FindRun(dirty_, *pages, 1);
   for (int bin = BinOf(*pages); id == kNoSpan && bin > 0; bin--) id = dirty_.heads[bin - 1];
   if (id == kNoSpan) return kNoSpan;
   FreeRun run = *PageMap::Record<FreeRun>(id);
@@ -125,29 +140,32 @@ void PageHeap::TakeAt(SpanId id, PageCount pages) {
     FreeRun run = *PageMap::Record<FreeRun>(id);
     Remove(id);
     PageCount taken = run.pages < pages ? run.pages : pages;
-    if (run.pages > taken) Insert(id + taken, run.pages - taken, run.dirty);
+    InsertPart(run, id + taken, run.pages - taken);
     id += taken;
     pages -= taken;
   }
 }
 
-void PageHeap::Give(SpanId id, PageCount pages, bool dirty) {
+void PageHeap::Give(SpanId id, PageCount pages, bool dirty, PageCount there) {
+  if (there > pages) there = pages;
   const Segment& segment = PageMap::SegmentOf(id);
   int64_t page = PageMap::PageOf(id);
-  const FreeRun* before = RunAt(segment, page - 1);
-  if (before != nullptr && before->dirty == dirty) {
-    PageCount length = before->pages;
-    Remove(id - length);
+  // The last page of a run tells its length, the first one all.
+  if (const FreeRun* tail = RunAt(segment, page - 1); tail != nullptr && tail->dirty == dirty) {
+    PageCount length = tail->pages;
     id -= length;
     pages += length;
+    there += PageMap::Record<FreeRun>(id)->there;
+    Remove(id);
   }
   const FreeRun* behind = RunAt(segment, int64_t{PageMap::PageOf(id)} + pages);
   if (behind != nullptr && behind->dirty == dirty) {
     PageCount length = behind->pages;
+    there += behind->there;
     Remove(id + pages);
     pages += length;
   }
-  Insert(id, pages, dirty);
+  Insert(id, pages, dirty, there);
 }
 
 PageCount PageHeap::Purge(PageCount keep, PageCount most) {
@@ -156,11 +174,11 @@ PageCount PageHeap::Purge(PageCount keep, PageCount most) {
     int bin = kBins - 1;
     while (dirty_.heads[bin] == kNoSpan) bin--;
     SpanId id = dirty_.heads[bin];
-    PageCount whole = PageMap::Record<FreeRun>(id)->pages;
-    PageCount pages = whole < most - purged ? whole : most - purged;
+    FreeRun run = *PageMap::Record<FreeRun>(id);
+    PageCount pages = run.pages < most - purged ? run.pages : most - purged;
     if (!os::ReleasePages(PageMap::AddressOf(id), size_t{pages} << kPageShift).ok()) break;
     Remove(id);
-    if (pages < whole) Insert(id + pages, whole - pages, true);
+    InsertPart(run, id + pages, run.pages - pages);
     Give(id, pages, false);
     purged += pages;
   }
@@ -180,7 +198,8 @@ void PageHeap::CheckBins(const Bins& bins, bool dirty) const {
       const FreeRun* behind = RunAt(segment, page + run->pages);
       MESH_CHECK(behind == nullptr || behind->dirty != dirty);  // [PH2]
       MESH_CHECK(PageMap::Record<FreeRun>(id + run->pages - 1)->pages == run->pages);
-      total += run->pages;
+      MESH_CHECK(run->there > 0 && run->there <= run->pages);
+      total += dirty ? run->there : run->pages;
       id = run->next;
     }
   }

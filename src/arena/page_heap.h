@@ -9,7 +9,7 @@
 //
 // [PH1] A committed page whose entry is empty belongs to exactly one free run.
 // [PH2] Two free runs of the same state are never neighbours.
-// [PH3] dirty_pages is the number of pages in dirty runs.
+// [PH3] dirty_pages is what is `there` of all dirty runs.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,7 @@ struct FreeRun {
   SpanId previous;
   PageCount pages;
   bool dirty;
+  PageCount there;  // while dirty: about so many have memory, at least one
 };
 
 class PageHeap {
@@ -44,11 +45,11 @@ class PageHeap {
   // Takes exactly `pages` pages at `id`, all of them free, of one run or of neighbours.
   void TakeAt(SpanId id, PageCount pages);
 
-  // Gives pages (back). Their entries are empty.
-  void Give(SpanId id, PageCount pages, bool dirty);
+  // Gives pages (back). Their entries are empty. `there`: how many have memory, where not all do.
+  void Give(SpanId id, PageCount pages, bool dirty, PageCount there = UINT32_MAX);
 
   // Returns memory to the system, longest runs first, until at most `keep` dirty pages are left, or
-  // `most` pages were returned.
+  // `most` pages were returned, whether or not they had memory.
   // Returns: pages returned. A refusal of the kernel ends it early; nothing is lost.
   PageCount Purge(PageCount keep, PageCount most);
 
@@ -63,6 +64,8 @@ class PageHeap {
   // Runs of 1 to 64 pages have a bin each, longer ones a bin for each doubling.
   static constexpr int kExactBins = 64;
   static constexpr int kBins = kExactBins + 26;
+  // Runs of one length that are tried for one that lies as an alignment wants it.
+  static constexpr int kLooksAtOneLength = 16;
 
   struct Bins {
     SpanId heads[kBins] = {};
@@ -71,9 +74,12 @@ class PageHeap {
 
   static int BinOf(PageCount pages);
   Bins& BinsOf(bool dirty) { return dirty ? dirty_ : clean_; }
-  void Insert(SpanId id, PageCount pages, bool dirty);
+  void Insert(SpanId id, PageCount pages, bool dirty, PageCount there);
+  // Inserts a part of a run that was removed.
+  void InsertPart(const FreeRun& run, SpanId id, PageCount pages);
   void Remove(SpanId id);
-  SpanId FindRun(const Bins& bins, PageCount pages) const;
+  static bool Fits(SpanId id, PageCount pages, PageCount alignment_pages);
+  SpanId FindRun(const Bins& bins, PageCount pages, PageCount alignment_pages) const;
   static int NextOccupied(const Bins& bins, int from);
   void CheckBins(const Bins& bins, bool dirty) const;
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "src/base/random.h"
+#include "src/os/probe.h"
 
 namespace mesh {
 namespace {
@@ -98,6 +99,7 @@ TEST(Arena, PurgedPagesReadZero) {
 // In pieces, and the last one in the middle of a run.
 TEST(Arena, PurgeStopsWhereItIsTold) {
   auto arena = MakeArena();
+  arena->StopAsking();  // all that was handed out counts
   constexpr size_t kPages = 2500;
   SpanId id = arena->AllocateLarge(kPages, kPageSize, false);
   arena->FreeLarge(id);
@@ -114,6 +116,7 @@ TEST(Arena, SomebodyElseReturnsWhatIsTooMuch) {
   constexpr size_t kPages = 60'000;
   for (bool defers : {false, true}) {
     auto arena = MakeArena();
+    arena->StopAsking();
     arena->set_defers_return(defers);
     SpanId id = arena->AllocateLarge(kPages, kPageSize, false);
     EXPECT_FALSE(arena->has_excess());
@@ -169,6 +172,40 @@ TEST(Arena, AlignsLargeObjects) {
     ASSERT_NE(id, kNoSpan);
     EXPECT_EQ(PageMap::AddressOf(id) % alignment, 0u);
   }
+  arena->CheckInvariants();
+}
+
+// The run is exactly as long as what is asked for: it fits because it lies right.
+TEST(Arena, AnAlignedObjectTakesTheRunOfTheLastOne) {
+  auto arena = MakeArena();
+  for (PageCount pages : {16u, 48u, 2048u}) {
+    SpanId first = arena->AllocateLarge(pages, 16 * kPageSize, false);
+    SpanId behind = arena->AllocateLarge(1, kPageSize, false);
+    arena->FreeLarge(first);
+    EXPECT_EQ(arena->AllocateLarge(pages, 16 * kPageSize, false), first) << pages;
+    arena->FreeLarge(behind);
+    arena->CheckInvariants();
+  }
+}
+
+// What a program never touched is no memory that waits.
+TEST(Arena, PagesThatAreNotThereAreNotDirty) {
+  if (!os::MayAskResidency()) GTEST_SKIP() << "the kernel may not be asked";
+  constexpr size_t kLong = 4096;
+  auto arena = MakeArena();
+  SpanId id = arena->AllocateLarge(kLong, kPageSize, false);
+  for (size_t page = 0; page < kLong; page += 4) BytesOf(id)[page * kPageSize] = 1;
+  arena->FreeLarge(id);
+  const size_t dirty = arena->statistics().dirty_bytes;
+  EXPECT_GE(dirty, kLong * kPageSize / 8);
+  EXPECT_LE(dirty, kLong * kPageSize / 2);
+  // A part of the run has a part of the memory, and purging it leaves none.
+  SpanId half = arena->AllocateLarge(kLong / 2, kPageSize, false);
+  arena->CheckInvariants();
+  EXPECT_NEAR(static_cast<double>(arena->statistics().dirty_bytes), dirty / 2.0, kPageSize);
+  EXPECT_EQ(arena->Purge(0), kLong / 2 * kPageSize);
+  EXPECT_EQ(arena->statistics().dirty_bytes, 0u);
+  arena->FreeLarge(half);
   arena->CheckInvariants();
 }
 

@@ -1,5 +1,7 @@
-// RunClearer: makes a run of pages that was used read zeros.
+// Residency: which pages of a run that was used have memory behind them, and what follows from
+// that.
 //
+// A run is made to read zeros in one of two ways.
 // Writing zeros over memory that is there costs a fifth of dropping the pages, which is a fault for
 // each page that is used again; writing them where nothing is costs both, and the memory. So the
 // kernel is asked which pages are there (mincore): those are written to, and what lies between is
@@ -13,15 +15,19 @@
 
 namespace mesh {
 
-class RunClearer {
+class Residency {
  public:
-  constexpr RunClearer() = default;
+  constexpr Residency() = default;
 
-  // Cost: a system call for 2 MiB, and one for each piece between pages that are there.
+  // Makes the run read zeros. Cost: a system call for 2 MiB, and for each piece that is dropped.
   void Clear(uintptr_t address, size_t pages);
 
-  // The program puts itself under a filter, which may kill for asking: four pages are looked at
-  // from now on, to tell a run that is there from one that is not.
+  // About how many of the pages have memory; all, where that cannot be asked.
+  // Cost: a few microseconds, however long the run is.
+  size_t Estimate(uintptr_t address, size_t pages);
+
+  // The program puts itself under a filter, which may kill for asking. From now on a look at four
+  // pages tells a run that is there from one that is not.
   void StopAsking() {
     // order: relaxed; a switch, publishes nothing.
     may_ask_.store(Answer::kNo, std::memory_order_relaxed);

@@ -1,5 +1,5 @@
-// See run_clearer.h.
-#include "src/arena/run_clearer.h"
+// See residency.h.
+#include "src/arena/residency.h"
 
 #include <cstring>
 
@@ -20,6 +20,13 @@ constexpr size_t kAskedPages = 512;
 constexpr size_t kMostPieces = 3;
 constexpr size_t kLittle = 4;  // a quarter
 constexpr size_t kMostly = 2;  // a half: that much is worth writing zeros over all
+
+// Where Estimate() looks: at rows of pages, as programs that use one in so many do so at even
+// steps.
+constexpr size_t kWindows = 8;
+constexpr size_t kWindowPagesAsked = 16;
+// Below this the calls would cost more than the pages are worth: 4 MiB.
+constexpr size_t kPagesToAsk = 1024;
 
 void WriteZeros(uintptr_t address, size_t pages) {
   memset(reinterpret_cast<void*>(address), 0, pages << kPageShift);
@@ -80,7 +87,7 @@ void ClearPieces(uintptr_t address, size_t pages, const unsigned char* residency
 
 }  // namespace
 
-bool RunClearer::MayAsk() {
+bool Residency::MayAsk() {
   // order: relaxed; a switch, publishes nothing.
   Answer answer = may_ask_.load(std::memory_order_relaxed);
   if (answer == Answer::kUnknown) {
@@ -91,7 +98,7 @@ bool RunClearer::MayAsk() {
   return answer == Answer::kYes;
 }
 
-void RunClearer::Clear(uintptr_t address, size_t pages) {
+void Residency::Clear(uintptr_t address, size_t pages) {
   if (!MayAsk()) return ClearWhole(address, pages, MayBeThere(address, pages));
   while (pages > 0) {
     unsigned char residency[kAskedPages];
@@ -104,6 +111,19 @@ void RunClearer::Clear(uintptr_t address, size_t pages) {
     address += asked << kPageShift;
     pages -= asked;
   }
+}
+
+size_t Residency::Estimate(uintptr_t address, size_t pages) {
+  if (pages < kPagesToAsk || !MayAsk()) return pages;
+  size_t found = 0;
+  for (size_t i = 0; i < kWindows; i++) {
+    const size_t first = (pages - kWindowPagesAsked) * i / (kWindows - 1);
+    unsigned char there[kWindowPagesAsked];
+    const uintptr_t window = address + (first << kPageShift);
+    if (!os::Residency(window, sizeof(there) << kPageShift, there).ok()) return pages;
+    for (unsigned char page : there) found += page & 1;
+  }
+  return pages * found / (kWindows * kWindowPagesAsked);
 }
 
 }  // namespace mesh

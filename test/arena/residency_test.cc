@@ -1,5 +1,5 @@
-// Tests of RunClearer: zeros everywhere, whatever was there, and no more memory than before.
-#include "src/arena/run_clearer.h"
+// Tests of Residency: zeros everywhere, whatever was there; how much is there.
+#include "src/arena/residency.h"
 
 #include <errno.h>
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr size_t kPages = 1100;  // more than are asked for at once, and a rest
 
-class RunClearerTest : public testing::Test {
+class ResidencyTest : public testing::Test {
  protected:
   void SetUp() override {
     os::Result<uintptr_t> mapped = os::MapAnonymous(kPages << kPageShift);
@@ -45,7 +45,7 @@ class RunClearerTest : public testing::Test {
   }
   // What is there afterwards, of what was before.
   size_t Clear() {
-    clearer_.Clear(address_, kPages);
+    residency_.Clear(address_, kPages);
     const size_t left = Resident();
     EXPECT_TRUE(IsZero());
     EXPECT_TRUE(os::ReleasePages(address_, kPages << kPageShift).ok());
@@ -53,26 +53,26 @@ class RunClearerTest : public testing::Test {
   }
 
   uintptr_t address_ = 0;
-  RunClearer clearer_;
+  Residency residency_;
 };
 
-TEST_F(RunClearerTest, WhatIsThereIsWrittenTo) {
+TEST_F(ResidencyTest, WhatIsThereIsWrittenTo) {
   Use([](size_t) { return true; });
   EXPECT_EQ(Clear(), kPages);
 }
 
-TEST_F(RunClearerTest, AFewPagesStayAndNoneComeToThem) {
+TEST_F(ResidencyTest, AFewPagesStayAndNoneComeToThem) {
   Use([](size_t page) { return page == 0 || page == 550 || page == kPages - 1; });
   EXPECT_EQ(Clear(), 3u);
   EXPECT_EQ(Clear(), 0u);
 }
 
-TEST_F(RunClearerTest, PagesThatLieScatteredGo) {
+TEST_F(ResidencyTest, PagesThatLieScatteredGo) {
   Use([](size_t page) { return page % 10 == 0; });
   EXPECT_EQ(Clear(), 0u);
 }
 
-TEST_F(RunClearerTest, AnyPatternReadsZero) {
+TEST_F(ResidencyTest, AnyPatternReadsZero) {
   Random random(1);
   for (uint32_t share : {2, 3, 5, 20, 100, 400}) {
     Use([&](size_t) { return random.Below(share) == 0; });
@@ -81,25 +81,39 @@ TEST_F(RunClearerTest, AnyPatternReadsZero) {
   }
 }
 
-TEST_F(RunClearerTest, WithoutAskingFourPagesDecide) {
-  clearer_.StopAsking();
+TEST_F(ResidencyTest, WithoutAskingFourPagesDecide) {
+  residency_.StopAsking();
   Use([](size_t) { return true; });
   EXPECT_EQ(Clear(), kPages);
   Use([](size_t page) { return page % 100 == 7; });
   EXPECT_EQ(Clear(), 0u);
 }
 
-TEST_F(RunClearerTest, RefusedAnAnswerItStillClears) {
+TEST_F(ResidencyTest, EstimatesWhatIsThere) {
+  EXPECT_EQ(residency_.Estimate(address_, kPages), 0u);
+  Use([](size_t page) { return page % 4 == 0; });
+  EXPECT_NEAR(residency_.Estimate(address_, kPages), kPages / 4, kPages / 16);
+  Use([](size_t page) { return page >= kPages / 2; });
+  EXPECT_NEAR(residency_.Estimate(address_, kPages), kPages * 5 / 8, kPages / 8);
+  Use([](size_t) { return true; });
+  EXPECT_EQ(residency_.Estimate(address_, kPages), kPages);
+  EXPECT_EQ(residency_.Estimate(address_, 1), 1u);
+  EXPECT_TRUE(os::ReleasePages(address_, kPages << kPageShift).ok());
+  residency_.StopAsking();
+  EXPECT_EQ(residency_.Estimate(address_, kPages), kPages);
+}
+
+TEST_F(ResidencyTest, RefusedAnAnswerItStillClears) {
   os::fault_hook = [](os::Call call) { return call == os::Call::kResident ? ENOMEM : 0; };
   Use([](size_t) { return true; });
-  clearer_.Clear(address_, kPages);
+  residency_.Clear(address_, kPages);
   EXPECT_TRUE(IsZero());
 }
 
-TEST_F(RunClearerTest, RefusedADropItStillClears) {
+TEST_F(ResidencyTest, RefusedADropItStillClears) {
   os::fault_hook = [](os::Call call) { return call == os::Call::kRelease ? EINVAL : 0; };
   Use([](size_t page) { return page % 10 == 0; });
-  clearer_.Clear(address_, kPages);
+  residency_.Clear(address_, kPages);
   EXPECT_TRUE(IsZero());
 }
 
