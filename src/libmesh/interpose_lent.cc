@@ -10,12 +10,14 @@
 //   syscall(SYS_rseq)     where the kernel says on which processor the thread runs; until it is
 //                         registered no more (interpose_syscall.cc)
 //   aio_read, lio_listio  reads by threads inside libc; for ever
+//   mprotect and its kin  pages of small objects that the program protects are pinned; for ever
 //
 // Room: libmesh. Thread rule: any thread; sigaltstack also inside signal handlers.
 #include <aio.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include "src/libmesh/export.h"
 #include "src/libmesh/loan.h"
@@ -124,6 +126,17 @@ MESH_EXPORT int pthread_mutex_init(pthread_mutex_t* mutex,
 MESH_EXPORT int pthread_mutex_destroy(pthread_mutex_t* mutex) noexcept {
   mesh::EndStanding(mutex);
   return CallReal<int(pthread_mutex_t*)>(RealId::pthread_mutex_destroy, mutex);
+}
+
+MESH_EXPORT int mprotect(void* address, size_t length, int protection) noexcept {
+  mesh::ProtectionComing({reinterpret_cast<uintptr_t>(address), length});
+  return CallReal<int(void*, size_t, int)>(RealId::mprotect, address, length, protection);
+}
+
+MESH_EXPORT int pkey_mprotect(void* address, size_t length, int protection, int key) noexcept {
+  mesh::ProtectionComing({reinterpret_cast<uintptr_t>(address), length});
+  return CallReal<int(void*, size_t, int, int)>(RealId::pkey_mprotect, address, length, protection,
+                                                key);
 }
 
 MESH_EXPORT int aio_read(struct aiocb* request) noexcept {

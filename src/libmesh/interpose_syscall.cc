@@ -178,6 +178,10 @@ long MeshInterposedSyscall(long number, ...) {
     case SYS_rseq:
       mesh::LendForRseq(args);
       break;
+    case SYS_mprotect:
+    case SYS_pkey_mprotect:
+      mesh::ProtectionComing({static_cast<uintptr_t>(args.a), static_cast<size_t>(args.b)});
+      break;
     case SYS_io_uring_setup:
     case SYS_io_setup:
       mesh::AddressSpaceShared();

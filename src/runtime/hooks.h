@@ -149,5 +149,8 @@ void LendStanding(Range range);
 // The same for what must not be meshed in any tier: the kernel knows it by the memory behind it.
 void PinStanding(Range range);
 void EndStanding(const void* address);
+// The program is about to protect pages in a way of its own: those of small objects, which it has
+// rounded an address down to, are meshed no more, since a mesh would make them what they were.
+void ProtectionComing(Range range);
 
 }  // namespace mesh

@@ -93,6 +93,26 @@ void EndStanding(const void* address) {
   Buffers().EndStanding(reinterpret_cast<uintptr_t>(address));
 }
 
+void ProtectionComing(Range range) {
+  const uintptr_t first = range.address - range.address % kPageSize;
+  // Whole segments are protected by nobody: what neither begins nor ends in one is not looked at.
+  if (!MayBeMeshed(reinterpret_cast<void*>(first)) &&
+      !MayBeMeshed(reinterpret_cast<void*>(range.end() - 1))) {
+    return;
+  }
+  bool is_new = false;
+  for (uintptr_t page = first; page < range.end(); page += kPageSize) {
+    const Range one = {page, kPageSize};
+    if (!MayBeMeshed(reinterpret_cast<void*>(page)) || Buffers().IsPinned(one)) continue;
+    PinStanding(one);
+    is_new = true;
+  }
+  if (!is_new || thread_state.is_busy) return;
+  BusyScope busy;
+  // A batch of the full tier that is under way has not seen them.
+  MutexLock batch(Runtime::Get().global().compactor().lock());
+}
+
 void AddressSpaceShared() {
   Runtime& runtime = Runtime::Get();
   runtime.global().barrier().MarkAddressSpaceShared();

@@ -7,6 +7,7 @@ sources of those that need a library which is not part of the build.
 
 import os
 import pathlib
+from collections.abc import Mapping
 
 import pytest
 
@@ -24,9 +25,20 @@ SHARED_KINDS = ("semaphore", "condition", "barrier", "rwlock", "mutex", "robust"
 CLOSES = ("close", "close_range", "closefrom", "dup2", "syscall")
 
 
-def _check(root: pathlib.Path, situation: tiers.Situation, *words: str) -> None:
+# Meshed pages are shared views of a file: what sleeps there is known by the file. Programs that are
+# expected to fork have private ones, where the next store brings the old name back.
+SHARED_VIEWS: Mapping[str, str] = {"MESH_EXPECT_FORK": "0"}
+
+
+def _check(
+    root: pathlib.Path,
+    situation: tiers.Situation,
+    *words: str,
+    settings: Mapping[str, str] | None = None,
+) -> None:
     """Runs a program in a tier: it is content and was meshed."""
-    tiers.check_meshed(tiers.run(root, situation, words[0], *words[1:]), situation)
+    outcome = tiers.run(root, situation, words[0], *words[1:], settings=settings)
+    tiers.check_meshed(outcome, situation)
 
 
 def _check_silent(root: pathlib.Path, barrier: str | None, *words: str) -> None:
@@ -91,7 +103,7 @@ def test_shared_futex_is_woken(
     root: pathlib.Path, situation: tiers.Situation, between: str
 ) -> None:
     """A thread sleeps on a word without the PRIVATE flag while its page is meshed, or forked."""
-    _check(root, situation, "tier_futex", between)
+    _check(root, situation, "tier_futex", between, settings=SHARED_VIEWS)
 
 
 @pytest.mark.parametrize("kind", SHARED_KINDS)
@@ -100,7 +112,7 @@ def test_shared_objects_are_woken(
     root: pathlib.Path, situation: tiers.Situation, kind: str
 ) -> None:
     """Threads sleep on semaphores and their kin, made for several processes, that are meshed."""
-    _check(root, situation, "tier_shared", kind)
+    _check(root, situation, "tier_shared", kind, settings=SHARED_VIEWS)
 
 
 @pytest.mark.parametrize("barrier", [None, *BARRIERS])
@@ -113,6 +125,13 @@ def test_future_is_woken(root: pathlib.Path, barrier: str | None) -> None:
 def test_advice_on_pages_of_the_heap(root: pathlib.Path, barrier: str | None) -> None:
     """madvise, mprotect and mlock on page-sized objects do what they do with any malloc."""
     _check_silent(root, barrier, "page_advice")
+
+
+@pytest.mark.parametrize("way", ["mprotect", "syscall"])
+@in_every_tier
+def test_protected_pages_stay_so(root: pathlib.Path, situation: tiers.Situation, way: str) -> None:
+    """Pages that a program makes executable, with small objects of its own and others on them."""
+    _check(root, situation, "tier_protect", way)
 
 
 @in_every_tier
@@ -184,6 +203,7 @@ def test_stacks_in_the_heap(root: pathlib.Path, situation: tiers.Situation, stac
         ("tier_futex", "mesh"),
         ("tier_futex", "fork"),
         *(("tier_shared", kind) for kind in SHARED_KINDS),
+        ("tier_protect", "mprotect"),
         ("tier_handler_on_mesher", "threads"),
         ("tier_file_size",),
         ("tier_closing", "close_range"),

@@ -108,6 +108,11 @@ void PinStanding(Range range) {
     Note("pin:" + std::to_string(range.length));
   }
 }
+void ProtectionComing(Range range) {
+  if (MayBeMeshed(reinterpret_cast<void*>(range.address))) {
+    Note("protect:" + std::to_string(range.length));
+  }
+}
 void EndStanding(const void* address) {
   if (MayBeMeshed(address)) Note("end");
 }
