@@ -79,9 +79,10 @@ void SizeClassHeap::NoteEndedLocked(uint32_t units) {
   pages_ -= uint64_t{units} * kSizeClasses[size_class_].unit_pages;
 }
 
-void SizeClassHeap::AttachToLocked(MiniHeap* leader, uint16_t owner) {
+void SizeClassHeap::AttachToLocked(MiniHeap* leader, uint16_t owner, bool shared) {
   leader->SetPlace(SpanPlace::kAttached);
   leader->owner_ = owner;
+  if (!shared) leader->SetHome(owner);
   attached_.PushFront(leader);
 }
 
@@ -112,31 +113,55 @@ void SizeClassHeap::DropReserveLocked() {
   reserve_pages_ = 0;
 }
 
-// A span of the fullest bin, or null. Those that frees have left in too full a bin are moved to
-// where they belong, a few at a time.
-MiniHeap* SizeClassHeap::FullestLocked() {
+// Looks for a span in the fullest bins that `owner` has drawn from before, or any for kNobody: then
+// objects of two threads do not come to lie in one cache line. Null: there is none among the first;
+// *fullest is another's. Spans that frees have left in too full a bin are moved to where they
+// belong, a few at a time.
+MiniHeap* SizeClassHeap::FindPartialLocked(uint16_t owner, MiniHeap** fullest) {
   uint32_t moves = kMostMoved;
-  for (uint32_t bin = kBins; bin > 0; bin--) {
-    while (MiniHeap* leader = partial_[bin - 1].front()) {
-      if (BinOf(leader) == bin - 1 || moves-- == 0) return leader;
-      PutBackLocked(leader);
+  uint32_t looks = kMostLooked;
+  for (uint32_t bin = kBins; bin > 0 && looks > 0; bin--) {
+    MiniHeap* next = nullptr;
+    for (MiniHeap* leader = partial_[bin - 1].front(); leader != nullptr; leader = next) {
+      next = SpanList::Next(leader);
+      if (BinOf(leader) != bin - 1 && moves > 0) {
+        moves--;
+        PutBackLocked(leader);
+        continue;
+      }
+      if (owner == kNobody || leader->IsHomeOf(owner)) return leader;
+      if (*fullest == nullptr) *fullest = leader;
+      if (--looks == 0) break;
     }
   }
   return nullptr;
 }
 
-MiniHeap* SizeClassHeap::AttachLocked(uint16_t owner) {
-  if (MiniHeap* leader = FullestLocked(); leader != nullptr) {
-    RemoveFromListLocked(leader);
-    AttachToLocked(leader, owner);
-    return leader;
-  }
+// So few slots are free that each thread may have its own.
+bool SizeClassHeap::IsDenseLocked() const {
+  const SizeClassInfo& info = kSizeClasses[size_class_];
+  uint64_t slots = (pages_ - member_pages_) / info.unit_pages * info.slots;
+  return (slots - in_use_) * kDenseShare <= in_use_;
+}
+
+MiniHeap* SizeClassHeap::AttachLocked(uint16_t owner, bool shared) {
+  MiniHeap* others = nullptr;
+  MiniHeap* leader = FindPartialLocked(shared ? kNobody : owner, &others);
+  if (leader == nullptr && (others == nullptr || IsDenseLocked())) leader = StartSpanLocked();
+  if (leader == nullptr) leader = others;
+  if (leader == nullptr) return nullptr;
+  RemoveFromListLocked(leader);
+  AttachToLocked(leader, owner, shared);
+  return leader;
+}
+
+// A fresh span, in no list; null when out of memory.
+MiniHeap* SizeClassHeap::StartSpanLocked() {
   uint32_t units = NextUnitsLocked();
   SpanId id = NewSpanLocked(units);
   if (id == kNoSpan) return nullptr;
   MiniHeap* fresh = MiniHeap::Start(id, size_class_, units);
   NoteStartedLocked(fresh);
-  AttachToLocked(fresh, owner);
   return fresh;
 }
 
@@ -202,7 +227,7 @@ uint32_t SizeClassHeap::Refill(uint16_t owner, SpanId* attached, Random& random,
   MiniHeap* span = FindAttachedLocked(owner, id);
   uint32_t taken = 0;
   while (taken < wanted) {
-    if (span == nullptr) span = AttachLocked(owner);
+    if (span == nullptr) span = AttachLocked(owner, attached == nullptr);
     if (span == nullptr) break;
     taken += TakeSlotsLocked(span, order, attached == nullptr, random, out + taken, wanted - taken,
                              room - taken);

@@ -201,6 +201,12 @@ class SizeClassHeap {
   static constexpr uint32_t kReleasedAtOnce = 64;
   // Spans that one refill moves to their bins, which no free has done.
   static constexpr uint32_t kMostMoved = 16;
+  // Spans that one refill looks at for one that its thread has drawn from.
+  static constexpr uint32_t kMostLooked = 16;
+  // With fewer free slots than this part of those in use, it gets a fresh span before one of
+  // another thread's: so much memory may it cost that threads have spans of their own.
+  static constexpr uint64_t kDenseShare = 6;
+  static constexpr uint16_t kNobody = 0;
   // Slots that fill whole cache lines, whatever the class: sizes are multiples of 16 bytes.
   static constexpr SlotIndex kSlotsOfLines = 4;
 
@@ -216,9 +222,11 @@ class SizeClassHeap {
     members_--;
     member_pages_ -= member->pages();
   }
-  MiniHeap* FullestLocked() REQUIRES(lock_);
-  MiniHeap* AttachLocked(uint16_t owner) REQUIRES(lock_);
-  void AttachToLocked(MiniHeap* leader, uint16_t owner) REQUIRES(lock_);
+  MiniHeap* FindPartialLocked(uint16_t owner, MiniHeap** fullest) REQUIRES(lock_);
+  bool IsDenseLocked() const REQUIRES(lock_);
+  MiniHeap* StartSpanLocked() REQUIRES(lock_);
+  MiniHeap* AttachLocked(uint16_t owner, bool shared) REQUIRES(lock_);
+  void AttachToLocked(MiniHeap* leader, uint16_t owner, bool shared) REQUIRES(lock_);
   MiniHeap* FindAttachedLocked(uint16_t owner, SpanId attached) REQUIRES(lock_);
   // Where to begin to take slots from a span.
   static SlotIndex FirstSlot(const MiniHeap* span, SlotOrder order, bool shared, Random& random);

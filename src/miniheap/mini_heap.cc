@@ -14,6 +14,7 @@ MiniHeap* MiniHeap::Start(SpanId id, SizeClass size_class, uint32_t units) {
   heap->backing_ = kNoBackingPage;
   heap->owner_ = 0;
   heap->units_ = static_cast<uint8_t>(units);
+  heap->home_ = 0;
   heap->in_use_ = 0;
   heap->size_class_ = size_class;
   heap->bin_ = 0;

@@ -169,6 +169,9 @@ class MiniHeap {
   }
   // The thread heap that draws from it while attached; kept by SizeClassHeap.
   uint16_t owner() const { return owner_; }
+  // The thread heap that last had it for itself; a hint, as only a part of its id is kept.
+  bool IsHomeOf(uint16_t owner) const { return home_ == static_cast<uint8_t>(owner); }
+  void SetHome(uint16_t owner) { home_ = static_cast<uint8_t>(owner); }
 
   // Ends the program when [MH2], [MH3] or [MH5] does not hold for the group that this one leads.
   void CheckInvariants();
@@ -187,6 +190,7 @@ class MiniHeap {
   BackingPage backing_;
   uint16_t owner_;
   uint8_t units_;
+  uint8_t home_;
   uint16_t in_use_;
   SizeClass size_class_;
   uint8_t bin_ : 4;  // while kPartial

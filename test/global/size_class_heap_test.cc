@@ -2,6 +2,7 @@
 #include "src/global/size_class_heap.h"
 
 #include <gtest/gtest.h>
+#include <stddef.h>
 
 #include <algorithm>
 #include <utility>
@@ -42,6 +43,69 @@ TEST(SizeClassHeap, RefillsFromTheFullestSpan) {
   EXPECT_EQ(SpanOf(heap.Allocate(kOther)), fullest);
   EXPECT_EQ(SpanOf(heap.Allocate(kOther)), SpanOf(spans[2][0]));
   heap.CheckAll();
+}
+
+// A thread heap that takes one slot after the other.
+class Taker {
+ public:
+  Taker(SizeClassHeap& heap, uint16_t id) : heap_(heap), id_(id) {}
+  ~Taker() {
+    heap_.Release(objects_.data(), static_cast<uint32_t>(objects_.size()), [] {});
+    heap_.Detach(id_, attached_);
+  }
+  MiniHeap* Take() {
+    void* object = nullptr;
+    EXPECT_EQ(heap_.Refill(id_, &attached_, random_, SlotOrder::kAscending, &object, 1, 1), 1u);
+    objects_.push_back(object);
+    return SpanOf(static_cast<char*>(object));
+  }
+  // Takes all slots of `count` spans, and lets go.
+  void TakeSpans(size_t count) {
+    for (size_t i = 0; i < count * kSizeClasses[kOther].slots; i++) Take();
+    heap_.Detach(id_, attached_);
+    attached_ = kNoSpan;
+  }
+  void Free(size_t index) {
+    heap_.Release(&objects_[index], 1, [] {});
+    objects_.erase(objects_.begin() + static_cast<ptrdiff_t>(index));
+  }
+
+ private:
+  SizeClassHeap& heap_;
+  uint16_t id_;
+  SpanId attached_ = kNoSpan;
+  Random random_{1};
+  std::vector<void*> objects_;
+};
+
+TEST(SizeClassHeap, ThreadsComeBackToTheirOwnSpans) {
+  TestHeap heap;
+  Taker one(heap.heap_of(kOther), 1);
+  Taker two(heap.heap_of(kOther), 2);
+  one.TakeSpans(2);
+  two.TakeSpans(2);
+  one.Free(0);
+  two.Free(0);
+  two.Free(0);  // the sparser one
+  MiniHeap* ones = one.Take();
+  MiniHeap* twos = two.Take();
+  EXPECT_TRUE(ones->IsHomeOf(1));
+  EXPECT_TRUE(twos->IsHomeOf(2));
+  EXPECT_EQ(heap.heap_of(kOther).statistics().spans, 4u);
+}
+
+TEST(SizeClassHeap, OthersSpansAreTakenWhenManySlotsAreFree) {
+  TestHeap heap;
+  Taker one(heap.heap_of(kOther), 1);
+  Taker two(heap.heap_of(kOther), 2);
+  one.TakeSpans(4);
+  one.Free(0);
+  EXPECT_TRUE(two.Take()->IsHomeOf(2));
+  EXPECT_EQ(heap.heap_of(kOther).statistics().spans, 5u);
+  for (int i = 0; i < 100; i++) one.Free(0);
+  Taker three(heap.heap_of(kOther), 3);
+  three.Take();
+  EXPECT_LE(heap.heap_of(kOther).statistics().spans, 5u);
 }
 
 TEST(SizeClassHeap, GivesNothingWithoutMemory) {
