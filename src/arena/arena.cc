@@ -100,7 +100,15 @@ bool Arena::CommitLocked(Segment& segment, PageCount pages) {
   segment.committed += pages;
   statistics_.committed_bytes += size_t{pages} << kPageShift;
   HeapOf(segment.small).Give(PageMap::IdOf(segment, old), pages, false);
+  MakeUpForLocked(segment.small, pages);
   return true;
+}
+
+// One kind of segment has never been so large: what waits in the other goes back for it, so that
+// the peak is that of what is used. It happens once for each page that is committed.
+void Arena::MakeUpForLocked(bool small, PageCount pages) {
+  const PageCount most = pages < kReturnStep ? pages : kReturnStep;
+  statistics_.purged_pages_total += HeapOf(!small).Purge(0, most);
 }
 
 bool Arena::GrowLocked(bool small, PageCount pages) {

@@ -149,6 +149,7 @@ class Arena {
       REQUIRES(lock_);
   bool GrowLocked(bool small, PageCount pages) REQUIRES(lock_);
   bool CommitLocked(Segment& segment, PageCount pages) REQUIRES(lock_);
+  void MakeUpForLocked(bool small, PageCount pages) REQUIRES(lock_);
   Segment* AddSegmentLocked(bool small, PageCount pages) REQUIRES(lock_);
   Segment* NewSegmentLocked(size_t pages, PageCount record_pages) REQUIRES(lock_);
   bool MapMetadataLocked(Segment& segment, PageCount record_pages) REQUIRES(lock_);

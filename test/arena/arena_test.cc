@@ -209,6 +209,29 @@ TEST(Arena, PagesThatAreNotThereAreNotDirty) {
   arena->CheckInvariants();
 }
 
+// The heap as a whole stays as small as if there were one kind of segment.
+TEST(Arena, WhatWaitsInOneKindGoesBackWhenTheOtherGrows) {
+  constexpr PageCount kPages = 500;
+  auto arena = MakeArena();
+  SpanId large = arena->AllocateLarge(kPages, kPageSize, false);
+  arena->FreeLarge(large);
+  EXPECT_EQ(arena->statistics().dirty_bytes, kPages * kPageSize);
+  const size_t committed = arena->statistics().committed_bytes;
+  PageCount spans = 0;
+  while (arena->statistics().dirty_bytes > 0 && spans < 4 * kPages) {
+    arena->AllocateSpan(ClassFor(64), 1);
+    spans++;
+  }
+  EXPECT_EQ(arena->statistics().dirty_bytes, 0u);
+  EXPECT_GE(arena->statistics().committed_bytes, committed + kPages * kPageSize);
+  // Once: what is committed already costs nobody anything.
+  large = arena->AllocateLarge(kPages, kPageSize, false);
+  arena->FreeLarge(large);
+  arena->AllocateSpan(ClassFor(64), 1);
+  EXPECT_EQ(arena->statistics().dirty_bytes, kPages * kPageSize);
+  arena->CheckInvariants();
+}
+
 TEST(Arena, GrowsAndShrinksInPlace) {
   auto arena = MakeArena();
   SpanId id = arena->AllocateLarge(10, kPageSize, false);
