@@ -62,6 +62,18 @@ class Bitmap {
     return result;
   }
 
+  // The bitmap whose bit i + by is this one's bit i; what would lie beyond the end is dropped.
+  constexpr Bitmap ShiftedUp(SlotIndex by) const {
+    Bitmap result;
+    int whole = by / 64;
+    int bits = by % 64;
+    for (int w = whole; w < kWords; w++) {
+      result.words_[w] = words_[w - whole] << bits;
+      if (bits > 0 && w > whole) result.words_[w] |= words_[w - whole - 1] >> (64 - bits);
+    }
+    return result;
+  }
+
   constexpr bool operator==(const Bitmap&) const = default;
 
   // Calls visit(SlotIndex) for each set bit, in rising order.

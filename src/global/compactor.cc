@@ -26,6 +26,9 @@ constexpr uint32_t kLeastStackBytes = 2048;
 constexpr int64_t kPagesBeforeLongSpans = int64_t{24} * 1024;
 constexpr PageCount kLongSpanPages = 8;
 
+// What the default of vm.max_map_count, 65,530, leaves to meshing [MB1].
+constexpr int64_t kUsualMappings = 48'000;
+
 static_assert(WaitMeter::kBuckets == kPauseBuckets);
 
 }  // namespace
@@ -60,7 +63,14 @@ bool Compactor::PrepareLocked() {
 // What a fork copies is kept in proportion to the heap, by the budget, and by longer spans for a
 // heap that would meet it.
 void Compactor::RefreshBudgetLocked() {
-  if (!spares_forks_) return budget_.Refresh();
+  if (!spares_forks_) {
+    budget_.Refresh();
+    auto wealth = static_cast<uint32_t>(budget_.limit() / kUsualMappings);
+    if (wealth <= mapping_wealth_) return;
+    for (SizeClassHeap& heap : heaps_) heap.set_mapping_wealth(wealth);
+    mapping_wealth_ = wealth;
+    return;
+  }
   int64_t pages = 0;
   int64_t meshed_pages = 0;
   for (SizeClassHeap& heap : heaps_) {
@@ -73,6 +83,18 @@ void Compactor::RefreshBudgetLocked() {
     has_long_spans_ = true;
   }
   budget_.Refresh(pages, meshed_pages);
+}
+
+// How the classes share the mappings that are left.
+void Compactor::ChooseFrames() {
+  for (size_t i = 0; i < heaps_.size(); i++) {
+    FrameDemand demand = heaps_[i].demand();
+    if (!MayMove(kSizeClasses[heaps_[i].size_class()])) demand.pages = demand.plain_pages = 0;
+    demand.made_units = made_units_[i];
+    scratch_->demands[i] = demand;
+  }
+  PlanFrames({scratch_->demands, heaps_.size()}, static_cast<uint64_t>(budget_.left()),
+             frame_units_);
 }
 
 // Whether the barrier of this pass may hold back stores to objects of the class.
@@ -158,9 +180,13 @@ PassResult Compactor::Run(const PassLimits& limits, bool wait) {
     while (os::MonotonicNs() < limits.deadline_ns && (wait || !is_awaited())) {
       if (progress_.heap != nullptr) {
         if (!Step(limits, wait, &result)) break;
+      } else if (budget_.is_exhausted()) {
+        result.is_complete = true;
+        result.is_limited = true;
+        break;
       } else if (classes > 0) {
         classes--;
-        BeginClass(limits);
+        BeginClass(limits, &result);
       } else {
         result.is_complete = true;
         break;
@@ -171,7 +197,7 @@ PassResult Compactor::Run(const PassLimits& limits, bool wait) {
     }
   }
   pass_lock_.Unlock();
-  if (result.freed > 0) NoteSaved();
+  if (result.freed > 0 || result.is_limited) NotePass(result.is_limited);
   return result;
 }
 
@@ -209,13 +235,20 @@ uint32_t Compactor::Fold(uint64_t deadline_ns, bool wait) {
   return saved;
 }
 
-void Compactor::BeginClass(const PassLimits& limits) {
+void Compactor::BeginClass(const PassLimits& limits, PassResult* result) {
   SizeClassHeap& heap = heaps_[next_class_];
   next_class_ = (next_class_ + 1) % heaps_.size();
   if (!MayMove(kSizeClasses[heap.size_class()])) return;
   if (!heap.TakeChanged() && !limits.every_class) return;
   // To find out that there are none, the survey would look at every page of the arena.
   if (heap.statistics().spans == 0) return;
+  ChooseFrames();
+  result->is_limited |= frame_units_[heap.size_class() - 1] != 1;
+  if (frame_units_[heap.size_class() - 1] == kNoFrame) {
+    heap.NoteChanged();  // for when there are mappings
+    return;
+  }
+  made_units_[heap.size_class() - 1] = frame_units_[heap.size_class() - 1];
   progress_ = {};
   progress_.heap = &heap;
 }
@@ -225,7 +258,7 @@ bool Compactor::Step(const PassLimits& limits, bool wait, PassResult* result) {
   Progress& p = progress_;
   if (p.next < p.groups) return MeshBatch(wait, result);
   if (p.is_packing) {
-    Plan(limits.tests_per_class);
+    Plan(limits.looks_per_class);
     return true;
   }
   if (p.units > 1) {
@@ -236,7 +269,7 @@ bool Compactor::Step(const PassLimits& limits, bool wait, PassResult* result) {
     return true;
   }
   if (p.units == 1 && p.is_surveyed) {
-    if (p.was_brief) p.heap->NoteChanged();
+    if (p.was_brief || p.may_mesh_rest) p.heap->NoteChanged();
     p = {};
     return true;
   }
@@ -274,6 +307,8 @@ bool Compactor::MeshBatch(bool wait, PassResult* result) {
   bool is_over = meshed.barrier_failed || budget_.is_exhausted();
   lock_.Unlock();
   result->freed += size_t{meshed.pages_freed} << kPageShift;
+  // Spans that were in no frame may be worth a mapping, now that others are done.
+  p.may_mesh_rest |= p.frame > 1 && meshed.pages_freed > 0;
   if (is_over) {
     p.next = p.groups;
     p.heap->NoteChanged();
@@ -286,13 +321,13 @@ void Compactor::NoteBatchLocked(const MeshResult& result) {
   statistics_.pages_meshed += result.pages_freed;
   statistics_.moves_failed += result.moves_failed;
   statistics_.barrier_failed += result.barrier_failed ? 1 : 0;
-  statistics_.mappings_refused += budget_.is_exhausted() ? 1 : 0;
 }
 
-void Compactor::NoteSaved() {
+void Compactor::NotePass(bool is_limited) {
   uint64_t pages = 0;
   for (SizeClassHeap& heap : heaps_) pages += heap.statistics().meshed_pages;
   MutexLock lock(lock_);
+  if (is_limited) statistics_.mappings_refused++;
   if (pages > statistics_.pages_saved_peak) statistics_.pages_saved_peak = pages;
 }
 

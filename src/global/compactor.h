@@ -49,12 +49,13 @@ struct CompactorStatistics {
 struct PassResult {
   size_t freed = 0;          // physical bytes
   bool is_complete = false;  // every class was looked at to its end, as far as the limits let it be
+  bool is_limited = false;   // with more mappings, more could have been meshed
 };
 
 // How much one pass may do.
 struct PassLimits {
   uint64_t deadline_ns = UINT64_MAX;  // monotonic; a batch that has begun is finished
-  uint64_t tests_per_class = 0;       // bitmap tests
+  uint64_t looks_per_class = 0;       // of a plan (GroupPacker)
   bool every_class = false;           // also those where nothing has changed since the last pass
   bool look_again = false;  // what was looked at counts as changed: a longer look may find more
 };
@@ -114,16 +115,16 @@ class Compactor {
   static constexpr uint32_t kLeastBatch = 2 * (kMoveWeight + 1);
   static constexpr uint32_t kLargestBatch = 1024;
 
-  // Bitmap tests of a step: about 100 us.
-  static constexpr uint64_t kTestsPerStep = 1 << 15;
+  // Looks of a step (GroupPacker): about 100 us.
+  static constexpr uint64_t kLooksPerStep = 1 << 17;
 
-  // Mappings that have become private again before the segments are registered anew: until then
-  // each stays a mapping of its own.
-  static constexpr uint64_t kCoverAfter = 1024;
+  // Spans that have become private again before the segments are registered anew: until then each
+  // stays a mapping of its own.
+  static constexpr uint64_t kCoverAfter = 512;
 
   struct Scratch {
     Candidate found[kMaxCandidates];
-    SpanId ids[kMaxCandidates];     // of the spans that a plan is made for
+    SpanId ids[kMaxCandidates];     // of the spans, or frames, that a plan is made for
     SpanId sorted[kMaxCandidates];  // by group
     Bitmap bits[kMaxCandidates];
     Bitmap group_bits[kMaxCandidates];
@@ -132,6 +133,8 @@ class Compactor {
     uint32_t group_count[kMaxCandidates];
     uint32_t members[kMaxCandidates];
     uint16_t counts[kMaxCandidates];
+    PackerBlock blocks[kMaxCandidates / 64];
+    FrameDemand demands[kClassCount];
   };
 
   // Where a pass stands in a class; between passes too.
@@ -141,9 +144,11 @@ class Compactor {
     bool is_surveyed = false;       // to the end
     uint32_t found = 0;             // candidates
     uint32_t units = 0;             // length of the spans that are planned for
-    uint32_t count = 0;             // candidates of that length
+    uint32_t frame = 1;             // so many of them in a row are planned as one
+    uint32_t count = 0;             // what is planned for: spans, or frames of them
     bool is_packing = false;        // the plan is being made
     bool was_brief = false;         // a plan was made that a longer look may improve
+    bool may_mesh_rest = false;     // in shorter frames
     PackProgress packing;
     uint32_t groups = 0;  // of the plan
     uint32_t next = 0;    // first group that is not meshed
@@ -157,20 +162,22 @@ class Compactor {
   bool EnterPass(bool wait) TRY_ACQUIRE(true, pass_lock_);
   bool PrepareLocked() REQUIRES(pass_lock_, lock_);
   void RefreshBudgetLocked() REQUIRES(lock_);
+  void ChooseFrames() REQUIRES(pass_lock_);
   bool MayMove(const SizeClassInfo& info) const;
   void CoverSegmentsLocked() REQUIRES(lock_);
   void LetOthersIn() const;
-  void BeginClass(const PassLimits& limits) REQUIRES(pass_lock_);
+  void BeginClass(const PassLimits& limits, PassResult* result) REQUIRES(pass_lock_);
   bool Step(const PassLimits& limits, bool wait, PassResult* result) REQUIRES(pass_lock_);
   void Survey() REQUIRES(pass_lock_);
   void BeginPlan() REQUIRES(pass_lock_);
-  void Plan(uint64_t tests) REQUIRES(pass_lock_);
+  void AddCandidate(const Candidate& candidate, uint32_t taken) REQUIRES(pass_lock_);
+  void Plan(uint64_t looks) REQUIRES(pass_lock_);
   void SortPlan() REQUIRES(pass_lock_);
   bool MeshBatch(bool wait, PassResult* result) REQUIRES(pass_lock_);
   uint32_t MovesPerBatch() const REQUIRES(pass_lock_);
   void AddGroups(SizeClassHeap::Gathered* gathered) REQUIRES(pass_lock_);
   void NoteBatchLocked(const MeshResult& result) REQUIRES(lock_);
-  void NoteSaved();
+  void NotePass(bool is_limited);
   void NotePauseLocked(uint64_t ns) REQUIRES(lock_);
   void AdaptBatch(uint64_t ns, uint32_t moves) REQUIRES(pass_lock_);
 
@@ -180,6 +187,7 @@ class Compactor {
   std::atomic<bool> is_stopped_{false};
   bool spares_forks_ = false;
   bool has_long_spans_ GUARDED_BY(lock_) = false;
+  uint32_t mapping_wealth_ GUARDED_BY(lock_) = 1;
   std::span<SizeClassHeap> heaps_;
   Arena& arena_;
   Mesher& mesher_;
@@ -188,6 +196,9 @@ class Compactor {
   WaitMeter meter_;
   Scratch* scratch_ GUARDED_BY(pass_lock_) = nullptr;
   Progress progress_ GUARDED_BY(pass_lock_);
+  // Of each class: the frames to make, and those that were made last; in units.
+  uint8_t frame_units_[kClassCount] GUARDED_BY(pass_lock_) = {};
+  uint8_t made_units_[kClassCount] GUARDED_BY(pass_lock_) = {};
   uint32_t batch_pages_ GUARDED_BY(pass_lock_) = kFirstBatch;
   uint32_t holds_ GUARDED_BY(lock_) = 0;
   size_t covered_bytes_ GUARDED_BY(lock_) = 0;

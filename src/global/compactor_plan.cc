@@ -1,5 +1,7 @@
 // Compactor, the half that decides what: surveys, plans, and what goes into a batch. See
 // compactor.h.
+#include <algorithm>
+
 #include "src/global/compactor.h"
 #include "src/meshing/group_packer.h"
 
@@ -9,6 +11,16 @@ namespace {
 // Virtual spans that one group may have: with each, a free slot of the group costs a longer walk.
 constexpr uint32_t kMaxGroupMembers = 64;
 
+// Whether a span is the next one in a frame: it lies behind the last, and its memory does.
+bool Follows(const SizeClassHeap::Candidate& span, const SizeClassHeap::Candidate& last,
+             PageCount pages) {
+  if (span.id != last.id + pages) return false;
+  if (span.backing == kNoBackingPage || last.backing == kNoBackingPage) {
+    return span.backing == last.backing;
+  }
+  return span.backing == last.backing + pages;
+}
+
 }  // namespace
 
 void Compactor::Survey() {
@@ -17,15 +29,37 @@ void Compactor::Survey() {
   p.is_surveyed = p.cursor == kNoSpan;
 }
 
-void Compactor::BeginPlan() {
+// Adds a span to the frame that is being made, which has `taken` already.
+void Compactor::AddCandidate(const Candidate& candidate, uint32_t taken) {
   Progress& p = progress_;
   Scratch& s = *scratch_;
-  p.count = 0;
-  for (const Candidate& candidate : std::span(s.found).first(p.found)) {
-    if (candidate.units != p.units) continue;
+  if (taken == 0) {
     s.ids[p.count] = candidate.id;
     s.bits[p.count] = candidate.bits;
-    s.counts[p.count++] = candidate.in_use;
+    s.counts[p.count] = candidate.in_use;
+    return;
+  }
+  uint32_t slots = kSizeClasses[p.heap->size_class()].slots * p.units;
+  s.bits[p.count] |= candidate.bits.ShiftedUp(static_cast<SlotIndex>(taken * slots));
+  s.counts[p.count] = static_cast<uint16_t>(s.counts[p.count] + candidate.in_use);
+}
+
+void Compactor::BeginPlan() {
+  Progress& p = progress_;
+  PageCount pages = kSizeClasses[p.heap->size_class()].unit_pages * p.units;
+  p.frame = frame_units_[p.heap->size_class() - 1] / p.units;
+  if (p.frame == 0) p.frame = 1;
+  p.count = 0;
+  uint32_t taken = 0;
+  const Candidate* last = nullptr;
+  for (const Candidate& candidate : std::span(scratch_->found).first(p.found)) {
+    if (candidate.units != p.units) continue;
+    if (taken > 0 && !Follows(candidate, *last, pages)) taken = 0;
+    AddCandidate(candidate, taken++);
+    last = &candidate;
+    if (taken < p.frame) continue;
+    p.count++;
+    taken = 0;
   }
   p.next = 0;
   p.groups = 0;
@@ -33,13 +67,14 @@ void Compactor::BeginPlan() {
   p.is_packing = p.count > 1;
 }
 
-void Compactor::Plan(uint64_t tests) {
+void Compactor::Plan(uint64_t looks) {
   Progress& p = progress_;
   Scratch& s = *scratch_;
   const SizeClassInfo& info = kSizeClasses[p.heap->size_class()];
-  PackLimits limits{static_cast<SlotIndex>(info.slots * p.units), kMaxGroupMembers, tests};
-  PackerArrays arrays{s.order, s.group, s.group_bits, s.group_count, s.members};
-  if (!PackSome({s.bits, p.count}, {s.counts, p.count}, limits, arrays, kTestsPerStep,
+  PackLimits limits{static_cast<SlotIndex>(info.slots * p.units * p.frame), kMaxGroupMembers,
+                    looks};
+  PackerArrays arrays{s.order, s.group, s.group_bits, s.group_count, s.members, s.blocks};
+  if (!PackSome({s.bits, p.count}, {s.counts, p.count}, limits, arrays, kLooksPerStep,
                 &p.packing)) {
     return;
   }
@@ -49,16 +84,27 @@ void Compactor::Plan(uint64_t tests) {
 }
 
 // Sorts the spans by their group, those that are alone left out; order[] becomes where each begins.
+// Frames are taken apart: a group of them becomes one group for each place in a frame, in a row.
 void Compactor::SortPlan() {
   Progress& p = progress_;
   Scratch& s = *scratch_;
+  PageCount pages = kSizeClasses[p.heap->size_class()].unit_pages * p.units;
+  uint32_t frames = p.groups;
+  p.groups *= p.frame;
+  for (uint32_t g = frames; g > 0; g--) {
+    std::fill_n(s.members + size_t{g - 1} * p.frame, p.frame, s.members[g - 1]);
+  }
   uint32_t start = 0;
   for (uint32_t g = 0; g < p.groups; g++) {
     s.order[g] = start;
     start += s.members[g];
   }
   for (uint32_t i = 0; i < p.count; i++) {
-    if (s.group[i] != kUnmeshed) s.sorted[s.order[s.group[i]]++] = s.ids[i];
+    if (s.group[i] == kUnmeshed) continue;
+    for (uint32_t place = 0; place < p.frame; place++) {
+      uint32_t& next = s.order[s.group[i] * p.frame + place];
+      s.sorted[next++] = s.ids[i] + place * pages;
+    }
   }
   for (uint32_t g = 0; g < p.groups; g++) s.order[g] -= s.members[g];
 }

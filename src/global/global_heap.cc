@@ -9,11 +9,10 @@
 namespace mesh {
 namespace {
 
-// Bitmap tests for one size class. Brief: half a millisecond. Compact(): tens of thousands of spans
-// are tried all against all.
-constexpr uint64_t kBriefTests = uint64_t{1} << 17;
-constexpr uint64_t kThoroughTests = uint64_t{1} << 23;
-constexpr uint64_t kCompactTests = uint64_t{1} << 28;
+// Looks of the packer for one size class. Brief: half a millisecond. Otherwise tens of thousands of
+// spans are tried all against all; in slices, where nobody waits for it.
+constexpr uint64_t kBriefLooks = uint64_t{1} << 19;
+constexpr uint64_t kThoroughLooks = uint64_t{1} << 27;
 
 // Passes of one Compact() at most, while mappings run short.
 constexpr int kMostPasses = 8;
@@ -23,7 +22,6 @@ constexpr int kMostPasses = 8;
 // twice as long as without meshing; or as many as the default max_map_count has room for, since
 // short spans mesh best.
 constexpr uint64_t kSpansPerLengthForking = 64;
-constexpr uint64_t kSpansPerLength = 4096;
 constexpr PageCount kMaxSpanPagesForking = 4;
 
 // Objects from this length on are moved by their page tables [pages]. That costs 50 us and more,
@@ -66,8 +64,9 @@ GlobalHeap::GlobalHeap()
 
 void GlobalHeap::ExpectForks(bool expected) {
   for (SizeClassHeap& heap : heaps_) {
-    heap.set_spans_per_length(expected ? kSpansPerLengthForking : kSpansPerLength);
-    if (expected) heap.AllowSpanPages(kMaxSpanPagesForking);
+    if (!expected) continue;
+    heap.set_spans_per_length(kSpansPerLengthForking);
+    heap.AllowSpanPages(kMaxSpanPagesForking);
   }
   backing_.set_private_views(expected);
   compactor_.set_spares_forks(expected);
@@ -140,16 +139,16 @@ size_t GlobalHeap::Scavenge() {
 
 size_t GlobalHeap::Compact() {
   PassLimits limits;
-  limits.tests_per_class = kCompactTests;
+  limits.looks_per_class = kThoroughLooks;
   limits.every_class = true;
   size_t folded = 0;
   if (backing_.has_private_views()) folded = compactor_.Fold(UINT64_MAX, true);
   size_t freed = 0;
-  // The budget is an upper bound, which the next pass replaces by a true count.
+  // What one pass leaves for want of mappings, the next may find some for.
   for (int pass = 0; pass < kMostPasses; pass++) {
-    size_t more = compactor_.Run(limits, true).freed;
-    freed += more;
-    if (more == 0 || !budget_.is_exhausted()) break;
+    PassResult result = compactor_.Run(limits, true);
+    freed += result.freed;
+    if (result.freed == 0 || !result.is_limited) break;
   }
   return freed + (folded << kPageShift) + Scavenge();
 }
@@ -157,7 +156,7 @@ size_t GlobalHeap::Compact() {
 PassResult GlobalHeap::CompactBriefly(uint64_t deadline_ns, bool thorough) {
   PassLimits limits;
   limits.deadline_ns = deadline_ns;
-  limits.tests_per_class = thorough ? kThoroughTests : kBriefTests;
+  limits.looks_per_class = thorough ? kThoroughLooks : kBriefLooks;
   limits.look_again = !thorough;
   return compactor_.Run(limits, false);
 }

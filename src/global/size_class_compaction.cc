@@ -18,7 +18,7 @@ uint32_t SizeClassHeap::Survey(SpanId* cursor, std::span<Candidate> out) {
     }
     if (!IsCandidate(span)) continue;
     if (!span->is_alone()) looked += kGroupWeight;
-    out[count++] = {*cursor, span->in_use_, span->units_, span->GroupOccupancy()};
+    out[count++] = {*cursor, span->backing(), span->in_use_, span->units_, span->GroupOccupancy()};
   }
   return count;
 }
@@ -69,6 +69,7 @@ MeshResult SizeClassHeap::RunBatchLocked(Mesher& mesher) {
   // Both may be negative: unsigned arithmetic wraps to what is meant.
   members_ += static_cast<uint64_t>(int64_t{result.members_gained});
   member_pages_ += static_cast<uint64_t>(int64_t{result.pages_gained});
+  backed_pages_ += result.pages_backed;
   mesher.ForEachTouched([&](MiniHeap* span)
                             NO_THREAD_SAFETY_ANALYSIS { RestoreLocked(span->leader()); });
   return result;
@@ -145,6 +146,7 @@ void SizeClassHeap::SplitOffLocked(MiniHeap* span) {
   }
   MiniHeap* left = span->Leave();
   span->SetMemory(SpanMemory::kPrivate, kNoBackingPage);
+  backed_pages_ -= span->pages();
   if (left == nullptr) {
     backing_->Free(backing, span->pages());
   } else {

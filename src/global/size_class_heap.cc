@@ -1,6 +1,8 @@
 // See size_class_heap.h.
 #include "src/global/size_class_heap.h"
 
+#include <algorithm>
+
 #include "src/base/check.h"
 #include "src/os/memory.h"
 
@@ -55,11 +57,21 @@ void SizeClassHeap::InsertLocked(MiniHeap* leader) {
   partial_[leader->bin_].PushFront(leader);
 }
 
-uint32_t SizeClassHeap::NextUnitsLocked() const {
-  uint32_t units = 1;
+bool SizeClassHeap::HasEnoughLocked(int length) const {
   const SizeClassInfo& info = kSizeClasses[size_class_];
-  for (int length = 0; units < info.max_units; length++) {
-    if (spans_of_length_[length] < spans_per_length_) break;
+  uint64_t spans = spans_of_length_[length];
+  uint32_t units = 1u << length;
+  if (spans_per_length_ != kBySlots) return spans >= spans_per_length_;
+  uint32_t slots = info.slots * units;
+  if (slots >= kSomeSlots) return false;
+  uint64_t enough = slots < kFewSlots ? kPagesOfFewSlots : kPagesOfSomeSlots;
+  return spans * units * info.unit_pages >= enough * mapping_wealth_;
+}
+
+uint32_t SizeClassHeap::NextUnitsLocked() const {
+  const SizeClassInfo& info = kSizeClasses[size_class_];
+  uint32_t units = 1;
+  for (int length = 0; units < info.max_units && HasEnoughLocked(length); length++) {
     if (2 * units * info.unit_pages > max_span_pages_) break;
     units *= 2;
   }
@@ -279,6 +291,34 @@ SizeClassStatistics SizeClassHeap::statistics() {
   result.in_use = in_use_;
   result.spans_started = spans_started_;
   result.spans_peak = spans_peak_;
+  return result;
+}
+
+FrameDemand SizeClassHeap::demand() {
+  MutexLock lock(lock_);
+  const SizeClassInfo& info = kSizeClasses[size_class_];
+  FrameDemand result{info.unit_pages, info.slots, info.max_units, 0, 0, 1};
+  uint64_t sparse = 0;
+  uint64_t others = spans_ - members_;
+  // In eighths of a span. What is in no list is full.
+  uint64_t attached = attached_.size();
+  uint64_t others_in_use = 8 * (others - attached) + 4 * attached;
+  for (uint32_t bin = 0; bin < kBins; bin++) {
+    uint32_t middle = ((2 * bin + 1) << info.bin_shift) * 4 / info.slots;
+    if (middle > 7) break;
+    sparse += partial_[bin].size();
+  }
+  others -= sparse;
+  others_in_use -= 8 * sparse;
+  if (sparse == 0) return result;
+  uint64_t leader_pages = pages_ - member_pages_;
+  result.pages = leader_pages * sparse / (sparse + others);
+  uint64_t plain_pages = pages_ - backed_pages_;
+  result.plain_pages = plain_pages < result.pages ? plain_pages : result.pages;
+  double slots = static_cast<double>(leader_pages) / info.unit_pages * info.slots /
+                 static_cast<double>(sparse + others);
+  double in_use = static_cast<double>(in_use_) - slots * static_cast<double>(others_in_use) / 8;
+  result.live = std::clamp(in_use / (slots * static_cast<double>(sparse)), 1.0 / 64, 7.0 / 8);
   return result;
 }
 

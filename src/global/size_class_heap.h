@@ -22,6 +22,7 @@
 #include "src/base/mutex.h"
 #include "src/base/random.h"
 #include "src/meshing/backing.h"
+#include "src/meshing/frame_planner.h"
 #include "src/meshing/mesher.h"
 #include "src/meshing/span_releaser.h"
 #include "src/miniheap/mini_heap.h"
@@ -63,6 +64,12 @@ class SizeClassHeap {
 
   // Spans of one length that the class has before it makes longer ones; before first use.
   void set_spans_per_length(uint64_t count) { spans_per_length_ = count; }
+  // Mappings there are, as a multiple of what Linux allows by default: with more of them, more
+  // spans can be short.
+  void set_mapping_wealth(uint32_t wealth) {
+    MutexLock lock(lock_);
+    mapping_wealth_ = wealth;
+  }
   // Pages that a span longer than a unit may have, from now on.
   void AllowSpanPages(PageCount pages) {
     MutexLock lock(lock_);
@@ -95,10 +102,13 @@ class SizeClassHeap {
   // What a plan knows of a leader that may be meshed: as it was when it was looked at.
   struct Candidate {
     SpanId id;
+    BackingPage backing;  // kNoBackingPage: private memory
     uint16_t in_use;
     uint8_t units;
     Bitmap bits;
   };
+  // What meshing may have to do, estimated by the bins.
+  FrameDemand demand();
   // Compaction, step 1: looks at some spans behind *cursor, and notes leaders with free slots that
   // are at most 7/8 full. Nothing is kept from being used: a plan is checked when it is carried
   // out. An attached span without objects goes to the arena. *cursor is kNoSpan at the end.
@@ -187,6 +197,13 @@ class SizeClassHeap {
     bool is_listed = span->place_ == SpanPlace::kPartial || span->place_ == SpanPlace::kAttached;
     return is_listed && span->in_use_ > 0 && span->in_use() * 8 <= span->slots() * 7;
   }
+  // Pages in spans of few slots that a class has before it makes longer ones, by what mappings
+  // allow. In a small heap they mesh best; in a large one they are too often empty, which breaks
+  // the frames that save mappings.
+  static constexpr uint32_t kFewSlots = 32;
+  static constexpr uint64_t kPagesOfFewSlots = 1536;
+  static constexpr uint32_t kSomeSlots = 64;
+  static constexpr uint64_t kPagesOfSomeSlots = 4096;
   // Spans that a class has before it takes pages for several at once; and how many pages: a share
   // of those it has, since nobody else can use them, up to what makes long mappings.
   static constexpr uint64_t kSpansBeforeReserve = 64;
@@ -214,7 +231,9 @@ class SizeClassHeap {
   SpanId NewSpanLocked(uint32_t units) REQUIRES(lock_);
   // Gives the reserve back.
   void DropReserveLocked() REQUIRES(lock_);
-  // Units of the next span: longer ones for a class that has many.
+  // Whether the class has so many spans of 2^length units that the next should be longer.
+  bool HasEnoughLocked(int length) const REQUIRES(lock_);
+  // Units of the next span.
   uint32_t NextUnitsLocked() const REQUIRES(lock_);
   void NoteStartedLocked(const MiniHeap* span) REQUIRES(lock_);
   void NoteEndedLocked(uint32_t units) REQUIRES(lock_);
@@ -250,12 +269,16 @@ class SizeClassHeap {
   uint32_t FreePlacesLocked(const SlotPlace* place, bool lenient) REQUIRES(lock_);
   static void RefuseFree(void* object, bool lenient, const char* why);
   void DropEmptiedLocked(MiniHeap* span) REQUIRES(lock_);
+  // Makes a span without objects pages of the arena again. False: the kernel refuses.
+  bool ReleaseSpanLocked(MiniHeap* span) REQUIRES(lock_);
   bool ReleaseMemberLocked(MiniHeap* member) REQUIRES(lock_);
   void ReleaseGroupLocked(MiniHeap* leader) REQUIRES(lock_);
 
   Mutex lock_{LockRank::kSizeClass};
   SizeClass size_class_ = kNoClass;
-  uint64_t spans_per_length_ = UINT64_MAX;
+  static constexpr uint64_t kBySlots = UINT64_MAX;
+  uint64_t spans_per_length_ = kBySlots;
+  uint32_t mapping_wealth_ GUARDED_BY(lock_) = 1;
   PageCount max_span_pages_ GUARDED_BY(lock_) = kMaxMeshablePages;
   Arena* arena_ = nullptr;
   Backing* backing_ = nullptr;
@@ -274,6 +297,7 @@ class SizeClassHeap {
   uint64_t in_use_ GUARDED_BY(lock_) = 0;   // slots set, in all
   uint64_t members_ GUARDED_BY(lock_) = 0;  // spans that a group's leader shares its memory with
   uint64_t member_pages_ GUARDED_BY(lock_) = 0;
+  uint64_t backed_pages_ GUARDED_BY(lock_) = 0;  // of spans that show the backing
   bool changed_ GUARDED_BY(lock_) = false;
 };
 

@@ -46,16 +46,22 @@ class Window {
 
 }  // namespace
 
-// Makes a member without objects private memory of the arena again. False: the kernel refuses.
+bool SizeClassHeap::ReleaseSpanLocked(MiniHeap* span) {
+  bool is_backed = span->is_backed();
+  PageCount pages = span->pages();
+  uint32_t units = span->units();
+  if (!releaser_->Release(span)) return false;
+  if (is_backed) backed_pages_ -= pages;
+  NoteEndedLocked(units);
+  return true;
+}
+
+// A member without objects leaves its group, and goes. False: the kernel refuses.
 bool SizeClassHeap::ReleaseMemberLocked(MiniHeap* member) {
   MiniHeap* leader = member->leader();
-  uint32_t units = member->units();
   member->Leave();
   NoteLeftLocked(member);
-  if (releaser_->Release(member)) {
-    NoteEndedLocked(units);
-    return true;
-  }
+  if (ReleaseSpanLocked(member)) return true;
   members_++;
   member_pages_ += member->pages();
   leader->Adopt(member);
@@ -71,9 +77,7 @@ void SizeClassHeap::ReleaseGroupLocked(MiniHeap* leader) {
   bool is_backed = leader->is_backed();
   BackingPage backing = leader->backing();
   PageCount pages = leader->pages();
-  uint32_t units = leader->units();
-  if (released && releaser_->Release(leader)) {
-    NoteEndedLocked(units);
+  if (released && ReleaseSpanLocked(leader)) {
     if (is_backed) backing_->Free(backing, pages);
     return;
   }

@@ -29,6 +29,7 @@ void Backing::ForgetFileLocked() {
 void Backing::StartAnewLocked() {
   memset(free_, 0, sizeof(free_));
   current_ = kNoChunk;
+  handed_out_ = 0;
 }
 
 void Backing::GiveUpDescriptor() {
@@ -106,8 +107,15 @@ void Backing::NotePrivateViewLocked() {
   static_cast<void>(os::DumpPrivateFiles());
 }
 
+// Pages in a row, so that neighbours make one mapping, as long as that does not spread what is in
+// use over far more addresses.
+bool Backing::PrefersFreshLocked(PageCount pages) const {
+  return current_ != kNoChunk && kChunkPages - chunks_[current_].fresh >= pages &&
+         handed_out_ < 2 * in_use_ + kFreshAnyway;
+}
+
 BackingPage Backing::TakeLocked(PageCount pages) {
-  if (BackingPage head = free_[pages]; head != 0) {
+  if (BackingPage head = free_[pages]; head != 0 && !PrefersFreshLocked(pages)) {
     free_[pages] = ChunkOf(head - 1).next_free[(head - 1) % kChunkPages];
     return head - 1;
   }
@@ -117,6 +125,7 @@ BackingPage Backing::TakeLocked(PageCount pages) {
   }
   BackingPage page = current_ * kChunkPages + chunks_[current_].fresh;
   chunks_[current_].fresh += pages;
+  handed_out_ += pages;
   return page;
 }
 

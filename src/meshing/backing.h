@@ -119,6 +119,8 @@ class Backing {
   static constexpr PageCount kChunkPages = 16384;  // 64 MiB of address space
   static constexpr uint32_t kMaxChunks = 4096;     // 256 GiB of meshed memory
   static constexpr PageCount kMaxRun = kMaxMeshablePages;
+  // Pages that never were in use are handed out first, up to twice what is and so many more.
+  static constexpr PageCount kFreshAnyway = 1024;
   static constexpr uint32_t kNoChunk = UINT32_MAX;
   static constexpr uint32_t kNoFile = UINT32_MAX;
 
@@ -143,6 +145,7 @@ class Backing {
 
   const Chunk& ChunkOf(BackingPage page) const { return chunks_[page / kChunkPages]; }
   Chunk& ChunkOf(BackingPage page) { return chunks_[page / kChunkPages]; }
+  bool PrefersFreshLocked(PageCount pages) const REQUIRES(lock_);
   BackingPage TakeLocked(PageCount pages) REQUIRES(lock_);
   bool AddChunkLocked() REQUIRES(lock_);
   uint32_t FindChunkSlotLocked() REQUIRES(lock_);
@@ -171,6 +174,7 @@ class Backing {
   uint32_t open_file_ GUARDED_BY(lock_) = kNoFile;        // of the chunks that are `in_file`
   BackingPage free_[kMaxRun + 1] GUARDED_BY(lock_) = {};  // index + 1; 0 ends the list
   PageCount in_use_ GUARDED_BY(lock_) = 0;
+  PageCount handed_out_ GUARDED_BY(lock_) = 0;  // at least once, of chunks pages come from
 };
 
 }  // namespace mesh

@@ -2,6 +2,7 @@
 #include "src/meshing/group_packer.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "src/base/check.h"
 
@@ -26,43 +27,61 @@ class Packer {
 
   uint32_t groups() const { return groups_; }
   uint32_t first_open() const { return first_open_; }
-  uint64_t tests() const { return tests_; }
+  uint64_t looks() const { return looks_; }
 
-  void Place(uint32_t span, const Bitmap& bits, uint32_t count, uint64_t tests) {
-    uint32_t group = Find(bits, count, tests);
-    if (group == kUnmeshed) {
-      group = groups_++;
-      arrays_.group_bits[group] = Bitmap();
-      arrays_.group_count[group] = 0;
-      arrays_.members[group] = 0;
-    }
+  void Place(uint32_t span, const Bitmap& bits, uint64_t most_looks) {
+    uint32_t count = 0;
+    bits.ForEachSet([&](SlotIndex slot) { slots_[count++] = slot; });
+    uint32_t group = Find(count, most_looks);
+    if (group == kUnmeshed) group = Open();
+    PackerBlock& block = arrays_.blocks[group / kBlock];
+    uint64_t bit = uint64_t{1} << (group % kBlock);
+    for (uint32_t i = 0; i < count; i++) block.with[slots_[i]] |= bit;
     arrays_.group[span] = group;
     arrays_.group_bits[group] |= bits;
     arrays_.group_count[group] += count;
     arrays_.members[group]++;
+    if (!IsClosed(group)) return;
+    block.closed |= bit;
     while (first_open_ < groups_ && IsClosed(first_open_)) first_open_++;
   }
 
  private:
+  static constexpr uint32_t kBlock = 64;
+
   bool IsClosed(uint32_t group) const {
     return arrays_.group_count[group] >= limits_.slots ||
            arrays_.members[group] >= limits_.max_members;
   }
 
-  bool Fits(uint32_t group, const Bitmap& bits, uint32_t count) const {
-    return arrays_.group_count[group] + count <= limits_.slots &&
-           arrays_.members[group] < limits_.max_members &&
-           !arrays_.group_bits[group].Overlaps(bits);
+  uint32_t Open() {
+    uint32_t group = groups_++;
+    PackerBlock& block = arrays_.blocks[group / kBlock];
+    if (group % kBlock == 0) {
+      block.closed = ~uint64_t{0};
+      std::fill_n(block.with, limits_.slots, 0);
+    }
+    block.closed &= ~(uint64_t{1} << (group % kBlock));
+    arrays_.group_bits[group] = Bitmap();
+    arrays_.group_count[group] = 0;
+    arrays_.members[group] = 0;
+    return group;
   }
 
-  // The first group that fits, of the `tests` newest: those have the most room.
-  uint32_t Find(const Bitmap& bits, uint32_t count, uint64_t tests) {
-    uint32_t open = groups_ - first_open_;
-    if (open == 0) return kUnmeshed;
-    uint32_t first = tests >= open ? first_open_ : groups_ - static_cast<uint32_t>(tests);
-    for (uint32_t group = first; group < groups_; group++) {
-      tests_++;
-      if (Fits(group, bits, count)) return group;
+  // The first open group that has none of the first `count` of slots_ set, in as many of the newest
+  // blocks as the looks are enough for.
+  uint32_t Find(uint32_t count, uint64_t most_looks) {
+    uint32_t first = first_open_ / kBlock;
+    uint32_t end = (groups_ + kBlock - 1) / kBlock;
+    uint64_t most_blocks = most_looks / (count > 0 ? count : 1);
+    if (most_blocks == 0) most_blocks = 1;
+    if (most_blocks < end - first) first = end - static_cast<uint32_t>(most_blocks);
+    for (uint32_t i = first; i < end; i++) {
+      const PackerBlock& block = arrays_.blocks[i];
+      uint64_t unfit = block.closed;
+      for (uint32_t k = 0; k < count; k++) unfit |= block.with[slots_[k]];
+      looks_ += count;
+      if (~unfit != 0) return i * kBlock + static_cast<uint32_t>(std::countr_one(unfit));
     }
     return kUnmeshed;
   }
@@ -71,7 +90,8 @@ class Packer {
   PackerArrays arrays_;
   uint32_t groups_;
   uint32_t first_open_;
-  uint64_t tests_ = 0;
+  uint64_t looks_ = 0;
+  SlotIndex slots_[Bitmap::kBits] = {};  // of the span that is being placed
 };
 
 }  // namespace
@@ -84,16 +104,16 @@ uint32_t PackGroups(std::span<const Bitmap> spans, std::span<const uint16_t> cou
 }
 
 bool PackSome(std::span<const Bitmap> spans, std::span<const uint16_t> counts,
-              const PackLimits& limits, PackerArrays arrays, uint64_t most_tests,
+              const PackLimits& limits, PackerArrays arrays, uint64_t most_looks,
               PackProgress* progress) {
   if (spans.empty()) return true;
   if (progress->next == 0) SortFullestFirst(counts, arrays.order);
-  uint64_t tests = limits.max_tests / spans.size();
+  uint64_t looks = limits.max_looks / spans.size();
   Packer packer(limits, arrays, progress);
   do {
     uint32_t span = arrays.order[progress->next++];
-    packer.Place(span, spans[span], counts[span], tests > 0 ? tests : 1);
-  } while (progress->next < spans.size() && packer.tests() < most_tests);
+    packer.Place(span, spans[span], looks);
+  } while (progress->next < spans.size() && packer.looks() < most_looks);
   progress->groups = packer.groups();
   progress->first_open = packer.first_open();
   return progress->next == spans.size();

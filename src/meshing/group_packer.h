@@ -3,9 +3,10 @@
 // Spans are taken fullest first, and each joins the first open group that none of its slots is set
 // in, or opens a group of its own. Finding the fewest groups is minimum clique cover, NP-hard
 // (PLDI'19 s.5.1); at low occupancy groups reach far below what pairs can (docs/design.md, "What to
-// mesh"). The number of tests is bounded: where all groups cannot be tried, the newest are,
-// which have the most room.
-// Room: meshing; above base. Thread rule: works on the caller's arrays; allocates nothing.
+// mesh"). Which of 64 groups have a slot set is one word, so that a span is tried with 64 groups by
+// a look at a word for each of its slots. The number of looks is bounded: where all groups cannot
+// be tried, the newest are, which have the most room. Room: meshing; above base. Thread rule: works
+// on the caller's arrays; allocates nothing.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,12 @@
 
 namespace mesh {
 
+// 64 groups, a bit each.
+struct PackerBlock {
+  uint64_t closed;               // those that nothing fits in, and those that are not there yet
+  uint64_t with[Bitmap::kBits];  // [slot]: those that have it set
+};
+
 // Scratch and result of one packing; each array has one element a span.
 struct PackerArrays {
   std::span<uint32_t> order;        // scratch: spans, fullest first
@@ -23,12 +30,13 @@ struct PackerArrays {
   std::span<Bitmap> group_bits;     // out: the bits of each group
   std::span<uint32_t> group_count;  // out: the bits set in each group
   std::span<uint32_t> members;      // out: the spans in each group
+  std::span<PackerBlock> blocks;    // scratch: one for 64 spans or fewer
 };
 
 struct PackLimits {
   SlotIndex slots = 0;       // slots of a span
   uint32_t max_members = 0;  // spans that a group may have
-  uint64_t max_tests = 0;    // bitmap tests in all
+  uint64_t max_looks = 0;    // in all
 };
 
 // How far a packing has come; begins as all zeros.
@@ -38,15 +46,15 @@ struct PackProgress {
   uint32_t first_open = 0;  // every group before it is closed
 };
 
-// Packs as much of `spans` as `most_tests` bitmap tests (or one span) are enough for. The arrays
+// Packs as much of `spans` as `most_looks` (or one span) are enough for. The arrays
 // stay as they are from call to call; result as PackGroups(), once this returns true.
 bool PackSome(std::span<const Bitmap> spans, std::span<const uint16_t> counts,
-              const PackLimits& limits, PackerArrays arrays, uint64_t most_tests,
+              const PackLimits& limits, PackerArrays arrays, uint64_t most_looks,
               PackProgress* progress);
 
 // Packs `spans`, whose bit counts are `counts`.
 // Returns: groups, those of a single span included; spans.size() minus it is the spans freed.
-// Cost:    limits.max_tests bitmap tests at most, and one pass to sort.
+// Cost:    limits.max_looks at most, and one pass to sort.
 uint32_t PackGroups(std::span<const Bitmap> spans, std::span<const uint16_t> counts,
                     const PackLimits& limits, PackerArrays arrays);
 

@@ -61,10 +61,15 @@ bool MappingBudget::Take(int64_t count) {
   return true;
 }
 
-void MappingBudget::Give(int64_t count) {
+void MappingBudget::Adjust(int64_t change) {
   // order: relaxed; a bound, publishes nothing.
-  used_.fetch_sub(count, std::memory_order_relaxed);
-  given_.fetch_add(static_cast<uint64_t>(count), std::memory_order_relaxed);
+  used_.fetch_add(change, std::memory_order_relaxed);
+}
+
+void MappingBudget::Give(int64_t count) {
+  Adjust(-count);
+  // order: relaxed; a counter, publishes nothing.
+  given_.fetch_add(1, std::memory_order_relaxed);
 }
 
 uint64_t MappingBudget::given() const {

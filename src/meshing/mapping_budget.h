@@ -1,10 +1,10 @@
 // MappingBudget: how many more mappings meshing may make.
 //
 // An alias costs up to two mappings (it splits its neighbours), and the kernel gives a process
-// vm.max_map_count of them, for the program's own needs too. The count kept here is an upper bound;
-// Refresh() replaces it by the kernel's own count when it comes near the limit.
-// Room: meshing; above os. Thread rule: one thread at a time, that which holds kMesh, but
-// Give() and the getters.
+// vm.max_map_count of them, for the program's own needs too. The count kept here follows what spans
+// show at their edges (CountEdges); Refresh() replaces it by the kernel's own when it comes near
+// the limit. Room: meshing; above os. Thread rule: one thread at a time, that which holds kMesh,
+// but Give() and the getters.
 //
 // [MB1] Meshing never brings the process above 3/4 of max_map_count.
 // [MB2] Where forks are expected, meshing makes so few that fork(2), which copies each of them and
@@ -31,13 +31,18 @@ class MappingBudget {
   void Refresh(int64_t pages, int64_t meshed_pages);
   // Takes `count` mappings out of the budget. False when that many are not left.
   bool Take(int64_t count);
-  // Gives mappings back: memory that was an alias is private again.
+  // What was taken has come to `change` mappings more than that, or fewer.
+  void Adjust(int64_t change);
+  // An alias has become private memory again, which ends `count` mappings (or makes some: it may
+  // have been in the middle of one).
   void Give(int64_t count);
 
-  // Mappings given back since the start.
+  // Aliases that have become private again since the start.
   uint64_t given() const;
 
-  int64_t used() const;  // upper bound of the process's mappings
+  // Mappings of the process, and room below the limit.
+  int64_t used() const;
+  int64_t left() const { return limit() > used() ? limit() - used() : 0; }
   // Where used() has to stay: the less of [MB1] and [MB2].
   int64_t limit() const {
     // order: relaxed; set once, publishes nothing.
@@ -70,12 +75,12 @@ class MappingBudget {
 
   std::atomic<int64_t> limit_{0};
   std::atomic<int64_t> used_{0};
-  std::atomic<uint64_t> given_{0};
-  std::atomic<uint64_t> taken_{0};
-  int64_t maximum_ = 0;            // [MB1]; 0 before the first count
-  int64_t others_ = 0;             // mappings at the first count, before anything was meshed
-  int64_t counted_ = 0;            // used_ at the last count
-  uint64_t changes_at_count_ = 0;  // taken_ + given_ then
+  std::atomic<uint64_t> given_{0};  // aliases
+  std::atomic<uint64_t> taken_{0};  // mappings
+  int64_t maximum_ = 0;             // [MB1]; 0 before the first count
+  int64_t others_ = 0;              // mappings at the first count, before anything was meshed
+  int64_t counted_ = 0;             // used_ at the last count
+  uint64_t changes_at_count_ = 0;   // taken_ + given_ then
   std::atomic<bool> exhausted_{false};
 };
 

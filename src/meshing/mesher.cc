@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "src/base/check.h"
+#include "src/meshing/edges.h"
 
 namespace mesh {
 namespace {
@@ -43,12 +44,10 @@ MiniHeap* Mesher::ChooseKeeper(std::span<MiniHeap* const> leaders) const {
 bool Mesher::Add(std::span<MiniHeap* const> leaders) {
   MiniHeap* keeper = ChooseKeeper(leaders);
   uint32_t needed = 0;
-  int64_t mappings = 0;
   for (MiniHeap* leader : leaders) {
-    if (leader == keeper) continue;
-    leader->ForEachMember([&](MiniHeap*) { needed++; });
-    if (!leader->is_backed()) mappings += MappingBudget::kPerAlias;
+    if (leader != keeper) leader->ForEachMember([&](MiniHeap*) { needed++; });
   }
+  int64_t mappings = MappingBudget::kPerAlias * int64_t{needed};
   if (move_count_ + needed > kMaxMoves || !budget_.Take(mappings)) return false;
   Group& group = groups_[group_count_];
   group.pages = leaders[0]->pages();
@@ -56,7 +55,7 @@ bool Mesher::Add(std::span<MiniHeap* const> leaders) {
   group.is_new = keeper == nullptr;
   group.to = group.is_new ? backing_.Allocate(group.pages) : keeper->backing();
   if (group.to == kNoBackingPage) {
-    budget_.Give(mappings);
+    budget_.Adjust(-mappings);
     return false;
   }
   for (MiniHeap* leader : leaders) {
@@ -130,13 +129,15 @@ MeshResult Mesher::Run() {
   }
   // Bookkeeping comes after the barrier: writers have waited long enough.
   for (uint32_t i = 0; i < move_count_; i++) {
+    const MiniHeap& span = *moves_[i].span;
+    int64_t edges = CountEdges(span, span.backing());
     if (moves_[i].done) {
+      if (!span.is_backed()) result.pages_backed += groups_[moves_[i].group].pages;
       int32_t gained = Settle(moves_[i]);
       result.members_gained += gained;
       result.pages_gained += gained * static_cast<int32_t>(groups_[moves_[i].group].pages);
-    } else if (!moves_[i].span->is_backed()) {
-      budget_.Give(MappingBudget::kPerAlias);
     }
+    budget_.Adjust(CountEdges(span, span.backing()) - edges - MappingBudget::kPerAlias);
   }
   DropWindowOf(groups_, group_count_);
   ReleaseUnused();

@@ -31,6 +31,7 @@ struct MeshResult {
   int32_t pages_gained = 0;     // their pages
   uint32_t spans_freed = 0;     // physical spans not needed any more
   uint32_t pages_freed = 0;     // their pages
+  uint32_t pages_backed = 0;    // of spans whose memory was private before
   uint32_t moves_failed = 0;    // spans that the kernel refused to alias
   bool barrier_failed = false;  // nothing was done: no barrier could be raised
 };

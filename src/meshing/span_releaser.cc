@@ -2,6 +2,7 @@
 #include "src/meshing/span_releaser.h"
 
 #include "src/base/check.h"
+#include "src/meshing/edges.h"
 #include "src/os/memory.h"
 
 namespace mesh {
@@ -18,7 +19,7 @@ bool SpanReleaser::Release(MiniHeap* span) {
   if (!os::MapPrivateFixed(span->address(), span->length()).ok()) return false;
   // Like its neighbours again, so that the mappings merge; refused, they stay apart.
   static_cast<void>(os::AdviseNoHugePage(span->address(), span->length()));
-  budget_.Give(MappingBudget::kPerAlias);
+  budget_.Give(CountEdges(*span, span->backing()) - CountEdges(*span, kNoBackingPage));
   arena_.FreeSpan(id, pages, false);
   return true;
 }

@@ -87,6 +87,18 @@ TEST(Bitmap, FirstBitsAndWithout) {
   EXPECT_EQ(Bitmap::FirstBits(3).Without(taken).Count(), 2u);
 }
 
+TEST(Bitmap, ShiftedUpMovesEveryBit) {
+  Bitmap b;
+  for (SlotIndex i : {0u, 1u, 63u, 70u, 127u}) b.Set(i);
+  for (SlotIndex by : {0u, 1u, 42u, 63u, 64u, 65u, 128u, 200u}) {
+    Bitmap expected;
+    b.ForEachSet([&](SlotIndex i) {
+      if (i + by < Bitmap::kBits) expected.Set(static_cast<SlotIndex>(i + by));
+    });
+    EXPECT_EQ(b.ShiftedUp(by), expected) << by;
+  }
+}
+
 TEST(Bitmap, OverlapsOnlyWhereBothAreSet) {
   Bitmap a, b;
   a.Set(200);

@@ -32,8 +32,9 @@ void CheckGroups(const std::vector<Bitmap>& spans, const PackLimits& limits) {
   for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
   std::vector<uint32_t> order(count), group(count), group_count(count), members(count);
   std::vector<Bitmap> group_bits(count);
+  std::vector<PackerBlock> blocks(count / 64 + 1);
   uint32_t groups =
-      PackGroups(spans, counts, limits, {order, group, group_bits, group_count, members});
+      PackGroups(spans, counts, limits, {order, group, group_bits, group_count, members, blocks});
   MESH_CHECK(groups <= count);
   std::vector<Bitmap> bits(count);
   std::vector<uint32_t> sizes(count);

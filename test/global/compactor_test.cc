@@ -2,6 +2,7 @@
 #include "src/global/compactor.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <atomic>
 #include <cerrno>
@@ -29,6 +30,33 @@ void MakeSparse(TestHeap& heap, SizeClass size_class, size_t count) {
   }
 }
 
+// Mappings of the program's own, so many that meshing has `left` of its budget left.
+class ForeignMappings {
+ public:
+  ForeignMappings(MappingBudget& budget, int64_t left) {
+    budget.Refresh();
+    count_ = static_cast<size_t>(budget.left() - left);
+    void* place = mmap(nullptr, count_ * kPageSize, PROT_NONE, kFlags, -1, 0);
+    EXPECT_NE(place, MAP_FAILED);
+    address_ = static_cast<char*>(place);
+    // Every other page: two mappings each.
+    for (size_t page = 1; page < count_; page += 2) {
+      EXPECT_EQ(mprotect(address_ + page * kPageSize, kPageSize, PROT_READ), 0);
+    }
+    EXPECT_TRUE(budget.Take(budget.left() - left));
+    budget.Refresh();
+    EXPECT_NEAR(static_cast<double>(budget.left()), static_cast<double>(left), 8);
+  }
+  ~ForeignMappings() { munmap(address_, count_ * kPageSize); }
+  ForeignMappings(const ForeignMappings&) = delete;
+  ForeignMappings& operator=(const ForeignMappings&) = delete;
+
+ private:
+  static constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  char* address_ = nullptr;
+  size_t count_ = 0;
+};
+
 TEST(Compactor, MeshesEveryClassAsFarAsItGoes) {
   TestHeap heap;
   MakeSparse(heap, kSmall, 64);
@@ -50,7 +78,7 @@ TEST(Compactor, LooksOnlyWhereSomethingHasChanged) {
   TestHeap heap;
   MakeSparse(heap, kSmall, 16);
   PassLimits limits;
-  limits.tests_per_class = 1 << 20;
+  limits.looks_per_class = 1 << 20;
   EXPECT_GT(heap.global().compactor().Run(limits, true).freed, 0u);
   FaultInjector injector;
   EXPECT_EQ(heap.global().compactor().Run(limits, true).freed, 0u);
@@ -64,7 +92,7 @@ TEST(Compactor, StopsAtItsDeadlineAndGoesOnNextTime) {
   TestHeap heap;
   MakeSparse(heap, kSmall, 64);
   PassLimits limits;
-  limits.tests_per_class = 1 << 20;
+  limits.looks_per_class = 1 << 20;
   limits.deadline_ns = os::MonotonicNs();
   EXPECT_EQ(heap.global().compactor().Run(limits, true).freed, 0u);
   heap.CheckAll();
@@ -75,19 +103,53 @@ TEST(Compactor, StopsAtItsDeadlineAndGoesOnNextTime) {
 
 TEST(Compactor, StopsWhenTheMappingsRunOut) {
   TestHeap heap;
-  MakeSparse(heap, kSmall, 64);
   MappingBudget& budget = heap.global().budget();
-  budget.Refresh();
-  // Room for a few aliases only; the kernel's own count is not asked again.
-  FaultInjector injector;
-  injector.Refuse(Call::kOpen, EACCES, 1, FaultInjector::kForever);
-  ASSERT_TRUE(budget.Take(budget.limit() - budget.used() - 10 * MappingBudget::kPerAlias));
-  heap.Compact();
+  ForeignMappings foreign(budget, 30 * MappingBudget::kPerAlias);
+  MakeSparse(heap, kSmall, 640);
+  for (int pass = 0; pass < 20; pass++) heap.Compact();
   heap.CheckAll();
   EXPECT_LE(budget.used(), budget.limit());
-  EXPECT_LE(heap.heap_of(kSmall).statistics().meshed, 10u);
+  EXPECT_LE(static_cast<int64_t>(os::MappingCount().value), budget.limit() + 8);
+  EXPECT_GT(heap.heap_of(kSmall).statistics().meshed, 0u);
+  EXPECT_LE(heap.heap_of(kSmall).statistics().meshed, 320u);
   EXPECT_GT(heap.global().compactor().statistics().mappings_refused, 0u);
   heap.FreeAll();
+  heap.CheckAll();
+}
+
+// Where mappings are scarce, neighbours are meshed together, so that they share one.
+TEST(Compactor, MeshesFramesWhenMappingsAreFew) {
+  TestHeap heap;
+  // A third of what the spans would need, each for itself.
+  ForeignMappings foreign(heap.global().budget(), 213);
+  std::vector<SpanObjects> spans = heap.MakeFull(kSmall, 640);
+  Random random(5);
+  for (SpanObjects& span : spans) {
+    heap.Thin(span, [&](size_t) { return random.Below(10) == 0; });
+  }
+  for (int pass = 0; pass < 20; pass++) heap.Compact();
+  heap.CheckAll();
+  EXPECT_GT(heap.heap_of(kSmall).statistics().meshed, 300u);
+  EXPECT_LE(static_cast<int64_t>(os::MappingCount().value), heap.global().budget().limit() + 8);
+  heap.FreeAll();
+  heap.CheckAll();
+}
+
+// What the budget counts is what the kernel has, as spans are meshed, meshed anew, and freed.
+TEST(Compactor, TheMappingsAreCountedByTheirEdges) {
+  TestHeap heap;
+  MappingBudget& budget = heap.global().budget();
+  MakeSparse(heap, kSmall, 200);
+  budget.Refresh();
+  heap.Compact();
+  auto in_kernel = [] { return static_cast<int64_t>(os::MappingCount().value); };
+  // The window of the backing and the scratch memory are the only others.
+  EXPECT_NEAR(static_cast<double>(in_kernel()), static_cast<double>(budget.used()), 4);
+  MakeSparse(heap, kSmall, 100);
+  heap.Compact();
+  EXPECT_NEAR(static_cast<double>(in_kernel()), static_cast<double>(budget.used()), 8);
+  heap.FreeAll();
+  EXPECT_LE(budget.used(), in_kernel() + 8);
   heap.CheckAll();
 }
 

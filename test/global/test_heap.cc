@@ -152,7 +152,7 @@ MeshResult TestHeap::MeshInGroupsOf(size_t size, SizeClass size_class) {
 
 size_t TestHeap::Compact() {
   PassLimits limits;
-  limits.tests_per_class = 1 << 20;
+  limits.looks_per_class = 1 << 20;
   limits.every_class = true;
   return global_->compactor().Run(limits, true).freed;
 }

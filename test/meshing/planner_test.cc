@@ -78,15 +78,16 @@ struct Packed {
   std::vector<uint32_t> group;
 };
 
-Packed Pack(const std::vector<Bitmap>& spans, SlotIndex slots, uint64_t tests,
+Packed Pack(const std::vector<Bitmap>& spans, SlotIndex slots, uint64_t looks,
             uint32_t max_members = 255) {
   size_t n = spans.size();
   std::vector<uint16_t> counts;
   for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
   std::vector<uint32_t> order(n), group(n), group_count(n), members(n);
   std::vector<Bitmap> group_bits(n);
-  uint32_t groups = PackGroups(spans, counts, {slots, max_members, tests},
-                               {order, group, group_bits, group_count, members});
+  std::vector<PackerBlock> blocks(n / 64 + 1);
+  uint32_t groups = PackGroups(spans, counts, {slots, max_members, looks},
+                               {order, group, group_bits, group_count, members, blocks});
   std::vector<Bitmap> seen(groups);
   std::vector<uint32_t> size(groups);
   for (size_t i = 0; i < n; i++) {
@@ -120,10 +121,11 @@ TEST(GroupPacker, CanStopAndGoOn) {
   for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
   std::vector<uint32_t> order(n), group(n), group_count(n), members(n);
   std::vector<Bitmap> group_bits(n);
+  std::vector<PackerBlock> blocks(n / 64 + 1);
   PackProgress progress;
   int calls = 1;
   while (!PackSome(spans, counts, {64, 32, 1 << 20},
-                   {order, group, group_bits, group_count, members}, 500, &progress)) {
+                   {order, group, group_bits, group_count, members, blocks}, 50, &progress)) {
     calls++;
   }
   EXPECT_GT(calls, 10);
@@ -151,7 +153,8 @@ TEST(GroupPacker, GroupsAreNumberedByAddress) {
   std::vector<uint32_t> members = {2, 2, 1, 1, 0, 0};
   std::vector<uint32_t> order(6), group_count(6);
   std::vector<Bitmap> group_bits(6);
-  ASSERT_EQ(NumberByAddress(keys, 4, {order, group, group_bits, group_count, members}), 2u);
+  std::vector<PackerBlock> blocks;
+  ASSERT_EQ(NumberByAddress(keys, 4, {order, group, group_bits, group_count, members, blocks}), 2u);
   EXPECT_EQ(group, (std::vector<uint32_t>{1, 0, 0, kUnmeshed, 1, kUnmeshed}));
   EXPECT_EQ(members[0], 2u);
   EXPECT_EQ(members[1], 2u);
