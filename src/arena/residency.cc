@@ -70,6 +70,25 @@ void ForEachPiece(const unsigned char* residency, size_t pages, Visit visit) {
   }
 }
 
+bool IsZero(uintptr_t page) {
+  const auto* words = reinterpret_cast<const uint64_t*>(page);
+  constexpr size_t kWords = 64 / sizeof(uint64_t);
+  for (size_t line = 0; line < kPageSize / 64; line++, words += kWords) {
+    uint64_t any = 0;
+    for (size_t w = 0; w < kWords; w++) any |= words[w];
+    if (any != 0) return false;
+  }
+  return true;
+}
+
+// Of pages that are there. Where a program has only read, the kernel's one page of zeros is, and a
+// write would put memory in its place.
+void ClearPages(uintptr_t address, size_t pages) {
+  for (size_t i = 0; i < pages; i++, address += kPageSize) {
+    if (!IsZero(address)) WriteZeros(address, 1);
+  }
+}
+
 void ClearPieces(uintptr_t address, size_t pages, const unsigned char* residency) {
   size_t found = 0;
   size_t pieces = 0;
@@ -77,11 +96,17 @@ void ClearPieces(uintptr_t address, size_t pages, const unsigned char* residency
     found += is_there ? length : 0;
     pieces += is_there;
   });
-  if (found >= pages / kLittle || pieces > kMostPieces) {
-    return ClearWhole(address, pages, found >= pages / kMostly);
+  const bool is_mostly_there = found >= pages / kMostly;
+  if (!is_mostly_there && (found >= pages / kLittle || pieces > kMostPieces)) {
+    return Drop(address, pages);
   }
   ForEachPiece(residency, pages, [&](size_t first, size_t length, bool is_there) {
-    ClearWhole(address + (first << kPageShift), length, is_there);
+    const uintptr_t piece = address + (first << kPageShift);
+    if (is_there) {
+      ClearPages(piece, length);
+    } else {
+      Drop(piece, length);
+    }
   });
 }
 

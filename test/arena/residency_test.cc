@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <gtest/gtest.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <functional>
@@ -59,6 +60,17 @@ class ResidencyTest : public testing::Test {
 TEST_F(ResidencyTest, WhatIsThereIsWrittenTo) {
   Use([](size_t) { return true; });
   EXPECT_EQ(Clear(), kPages);
+}
+
+// To the kernel they are there; all are one page.
+TEST_F(ResidencyTest, PagesThatWereOnlyReadTakeNoMemory) {
+  EXPECT_TRUE(IsZero());
+  struct rusage before = {};
+  struct rusage after = {};
+  ASSERT_EQ(getrusage(RUSAGE_SELF, &before), 0);
+  residency_.Clear(address_, kPages);
+  ASSERT_EQ(getrusage(RUSAGE_SELF, &after), 0);
+  EXPECT_LT(after.ru_minflt - before.ru_minflt, 50);  // a write to each would be a fault
 }
 
 TEST_F(ResidencyTest, AFewPagesStayAndNoneComeToThem) {
