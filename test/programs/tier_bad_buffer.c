@@ -27,6 +27,8 @@ static void UseAlone(void* bad) {
   *part = (struct iovec){bad, 3};
   REQUIRE_EFAULT(read(ends[0], bad, 3));
   REQUIRE_EFAULT(readv(ends[0], part, 1));
+  // As the list of parts: it cannot be read, or what it names is nowhere.
+  REQUIRE_EFAULT(readv(ends[0], bad, 1));
   REQUIRE_EFAULT(syscall(SYS_read, ends[0], bad, (size_t)3));
   REQUIRE_EFAULT(pread(file, bad, 3, 0));
   REQUIRE_EFAULT(preadv(file, part, 1, 0));
