@@ -1,6 +1,5 @@
 """Runs one benchmark on one allocator, once, and reads what the kernel and the program say of it.
 
-Processor time and faults come from wait4, so that they hold what the program's children used too.
 Memory is sampled in runs of their own ("observed"): reading it stops the program for moments.
 """
 
@@ -11,7 +10,6 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from typing import IO, Any
 
@@ -21,6 +19,7 @@ from . import (
     allocators,
     bench_programs,
     bench_results,
+    measured,
     memory,
 )
 
@@ -143,23 +142,18 @@ def run_command(
         error_path.open("wb") as errors,
         (command.stdin or pathlib.Path(os.devnull)).open("rb") as stdin,
     ):
-        start_s = time.monotonic()
-        process = subprocess.Popen(
+        ran = measured.run(
             command.arguments,
-            env=environment,
-            stdin=stdin,
-            stdout=out,
-            stderr=errors,
-            cwd=scratch,
+            environment,
+            stdin,
+            out,
+            errors,
+            _SAMPLE_MS if kind == OBSERVED else None,
+            scratch,
         )
-        sampler = memory.MemorySampler(process.pid, _SAMPLE_MS) if kind == OBSERVED else None
-        _, status, usage = os.wait4(process.pid, 0)
-        wall_s = time.monotonic() - start_s
-        process.returncode = os.waitstatus_to_exitcode(status)
-    series = sampler.stop() if sampler else None
     stderr = error_path.read_text(errors="replace")
-    if process.returncode != 0:
-        raise RunFailed(f"status {process.returncode}: {stderr.strip()[-_ERROR_CHARACTERS:]}")
+    if ran.status != 0:
+        raise RunFailed(f"status {ran.status}: {stderr.strip()[-_ERROR_CHARACTERS:]}")
     said: dict[str, Any] = {"units": command.units}
     if command.units is None:
         said = _read_line(out_path)
@@ -168,13 +162,13 @@ def run_command(
         round_index=round_index,
         kind=kind,
         units=said["units"],
-        wall_s=wall_s,
-        user_s=usage.ru_utime,
-        system_s=usage.ru_stime,
-        minor_faults=usage.ru_minflt,
-        major_faults=usage.ru_majflt,
-        max_rss_bytes=usage.ru_maxrss * _KIB,
-        memory=summarise(series) if series else None,
+        wall_s=ran.wall_s,
+        user_s=ran.usage.ru_utime,
+        system_s=ran.usage.ru_stime,
+        minor_faults=ran.usage.ru_minflt,
+        major_faults=ran.usage.ru_majflt,
+        max_rss_bytes=ran.usage.ru_maxrss * _KIB,
+        memory=summarise(ran.series) if ran.series else None,
         instructions=_count(command, allocator, scratch) if kind == COUNTED else None,
         figures=said.get("figures", {}),
         latency={

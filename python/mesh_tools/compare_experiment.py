@@ -6,15 +6,13 @@ Memory is sampled in runs of their own ("observed"), since reading it stops the 
 import dataclasses
 import os
 import pathlib
-import subprocess
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import allocators, memory
+from . import allocators, measured, memory
 
 # Kinds of runs.
 TIMED = "timed"
@@ -86,31 +84,20 @@ def run(
     environment = allocator.make_environment()
     environment.pop("MALLOCSTATS", None)
     errors = scratch / "stderr"
-    with errors.open("wb") as stderr:
-        start_s = time.monotonic()
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
+    nothing = pathlib.Path(os.devnull)
+    with nothing.open("rb") as stdin, nothing.open("wb") as out, errors.open("wb") as stderr:
+        ran = measured.run(
+            command, environment, stdin, out, stderr, sample_ms if kind == OBSERVED else None
         )
-        sampler = memory.MemorySampler(process.pid, sample_ms) if kind == OBSERVED else None
-        _, status, usage = os.wait4(process.pid, 0)
-        wall_s = time.monotonic() - start_s
-        process.returncode = os.waitstatus_to_exitcode(status)
-    series = sampler.stop() if sampler else None
-    if process.returncode != 0:
+    if ran.status != 0:
         said = errors.read_text(errors="replace").strip()[-_ERROR_CHARACTERS:]
         line = " ".join(said.split())
-        raise CommandFailed(
-            f"on {allocator.name} the command ended with {process.returncode} {line}"
-        )
+        raise CommandFailed(f"on {allocator.name} the command ended with {ran.status} {line}")
     return CompareRun(
         allocator=allocator.name,
         round_index=round_index,
         kind=kind,
-        wall_s=wall_s,
-        cpu_s=usage.ru_utime + usage.ru_stime,
-        series=series,
+        wall_s=ran.wall_s,
+        cpu_s=ran.usage.ru_utime + ran.usage.ru_stime,
+        series=ran.series,
     )
