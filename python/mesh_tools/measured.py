@@ -41,7 +41,7 @@ def run(
     """Runs the command.
 
     Args:
-        sample_ms: time between two looks at its memory, which stop it for moments [ms]; None: never.
+        sample_ms: time between two looks at its memory, stopping it for moments [ms]; None: never.
         directory: where it runs; None: here.
     """
     start_s = time.monotonic()
