@@ -88,7 +88,11 @@ MESH_EXPORT int prctl(int operation, ...) noexcept {
 
 MESH_EXPORT long ptrace(enum __ptrace_request request, ...) noexcept {
   va_list more;
+// The type is glibc's; in C the enumeration is an int, and needs no promotion.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wvarargs"
   va_start(more, request);
+#pragma GCC diagnostic pop
   // PTRACE_PEEKSIGINFO and the like take the fourth through libc as well.
   long arguments[4];
   for (long& argument : arguments) argument = va_arg(more, long);
