@@ -4,6 +4,7 @@
 #include "src/arena/metadata.h"
 #include "src/arena/page_map.h"
 #include "src/base/check.h"
+#include "src/base/units.h"
 #include "src/meshing/backing.h"
 #include "src/miniheap/mini_heap.h"
 #include "src/os/process.h"
@@ -14,7 +15,9 @@ namespace {
 
 // How long a fork tries to raise the barrier before its child has to die. The last tier refuses
 // while any thread blocks SIGSEGV, as each does for a moment when it is made or forks.
-constexpr uint64_t kBarrierPatienceNs = 200'000'000;
+constexpr uint64_t kBarrierPatienceNs = kNsPerSecond;
+// On a machine that gives this thread no time, that may pass between two tries.
+constexpr int kLeastTries = 32;
 
 }  // namespace
 
@@ -60,8 +63,8 @@ void ForkHandler::CopyBatch() NO_THREAD_SAFETY_ANALYSIS {
   WriteBarrier& barrier = global_.barrier();
   if (count == 0) return;
   uint64_t give_up_ns = os::MonotonicNs() + kBarrierPatienceNs;
-  while (!barrier.Begin({ranges_, count}, {windows_, count})) {
-    if (os::MonotonicNs() >= give_up_ns) {
+  for (int tries = 1; !barrier.Begin({ranges_, count}, {windows_, count}); tries++) {
+    if (tries >= kLeastTries && os::MonotonicNs() >= give_up_ns) {
       refused_ += count;
       return;
     }

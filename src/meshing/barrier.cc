@@ -21,6 +21,7 @@ const char* BarrierTierName(BarrierTier tier) {
 void WriteBarrier::Init(BarrierTier wanted) {
   wanted_ = wanted;
   process_ = os::ProcessId();
+  for (bool& refused : refused_modes_) refused = false;
 }
 
 bool WriteBarrier::IsAlone() const {
