@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "src/global/compactor.h"
+#include "src/meshing/edges.h"
 #include "src/meshing/group_packer.h"
 
 namespace mesh {
@@ -14,11 +15,7 @@ constexpr uint32_t kMaxGroupMembers = 64;
 // Whether a span is the next one in a frame: it lies behind the last, and its memory does.
 bool Follows(const SizeClassHeap::Candidate& span, const SizeClassHeap::Candidate& last,
              PageCount pages) {
-  if (span.id != last.id + pages) return false;
-  if (span.backing == kNoBackingPage || last.backing == kNoBackingPage) {
-    return span.backing == last.backing;
-  }
-  return span.backing == last.backing + pages;
+  return span.id == last.id + pages && GoesOn(last.backing, span.backing, pages);
 }
 
 }  // namespace

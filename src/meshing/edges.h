@@ -13,6 +13,13 @@
 
 namespace mesh {
 
+// Whether what shows `low` goes on in what shows `high`, `pages` behind it: both are private
+// memory, or neighbouring pages.
+constexpr bool GoesOn(BackingPage low, BackingPage high, PageCount pages) {
+  if (low == kNoBackingPage || high == kNoBackingPage) return low == high;
+  return low + pages == high;
+}
+
 // Of the span's two edges, those at which a mapping ends if the span shows `backing`
 // (kNoBackingPage: private memory).
 int64_t CountEdges(const MiniHeap& span, BackingPage backing);
