@@ -44,7 +44,7 @@ WRONG = re.compile(rb"mesh:|exited on signal|crashed by signal|bug report|[Cc]or
 KEYS = 16000
 # Ways in which nginx is asked for a page; connections open at one time.
 ENCODINGS = ("identity", "gzip")
-CONNECTIONS = 150
+CONNECTIONS = 300
 SIZES = (20, 1500, 4100, 70_000)
 CONFIGURATION = """
 daemon off; worker_processes 1; pid nginx.pid; error_log log notice; {user}
@@ -202,19 +202,28 @@ class Nginx(Server):
         os.kill(master, signal.SIGQUIT)
 
     def _ask_for_pages(self, connections: int) -> None:
-        """Asks for all pages by so many connections, of which every eighth stays open."""
+        """Asks for all pages by so many connections at one time; every eighth then stays open.
+
+        What is left of their memory can be meshed while more are asked for, one after the other.
+        """
         with contextlib.ExitStack() as kept:
-            for i in range(connections):
+            with contextlib.ExitStack() as left:
+                for i in range(connections):
+                    self._ask_for_page(i, kept if i % 8 == 0 else left)
+            for i in range(len(SIZES) * len(ENCODINGS)):
                 with contextlib.ExitStack() as left:
-                    connection = (left if i % 8 else kept).enter_context(self._connected())
-                    client = http.client.HTTPConnection("localhost")
-                    client.sock = connection
-                    path = f"/{SIZES[i % len(SIZES)]}.txt"
-                    encoding = ENCODINGS[i // len(SIZES) % len(ENCODINGS)]
-                    client.request("GET", path, headers={"Accept-Encoding": encoding})
-                    answer = client.getresponse()
-                    content = hashlib.sha256(answer.read()).digest()
-                    self._answered.append(REFUSED if answer.status >= ERRORS_FROM else content)
+                    self._ask_for_page(i, left)
+
+    def _ask_for_page(self, number: int, stack: contextlib.ExitStack) -> None:
+        """Asks for a page by a connection of its own, which is left to `stack`."""
+        client = http.client.HTTPConnection("localhost")
+        client.sock = stack.enter_context(self._connected())
+        path = f"/{SIZES[number % len(SIZES)]}.txt"
+        encoding = ENCODINGS[number // len(SIZES) % len(ENCODINGS)]
+        client.request("GET", path, headers={"Accept-Encoding": encoding})
+        answer = client.getresponse()
+        content = hashlib.sha256(answer.read()).digest()
+        self._answered.append(REFUSED if answer.status >= ERRORS_FROM else content)
 
 
 def _reply(stream: io.BufferedRWPair) -> bytes:
