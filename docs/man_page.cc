@@ -82,17 +82,20 @@ void PutFunctions() {
       ".nf\n"
       "int mesh_mallctl(const char* name, void* oldp, size_t* oldlenp, void* newp, size_t "
       "newlen);\n"
-      "size_t mesh_compact(void);\n"
-      "size_t mesh_scavenge(void);\n"
-      "size_t mesh_usable_size(const void* object);\n"
-      "size_t mesh_good_size(size_t size);\n"
-      "int mesh_in_bounds(const void* address);\n"
-      "const char* mesh_version(void);\n"
+      "size_t mesh_collect(bool force);\n"
+      "int mesh_process_info(mesh_process_info_t* info, size_t size);\n"
       ".fi\n.PP\n.B mesh_mallctl\n"
       "reads the value of a key into\n.IR oldp ,\nwrites one from\n.IR newp ,\n"
       "or runs a command. It returns 0, ENOENT for an unknown key, EINVAL for a size that does\n"
       "not fit the key's type or a value out of range, or EPERM for a key that cannot be written;\n"
-      "on an error nothing has changed. The header describes the others.\n");
+      "on an error nothing has changed.\n"
+      ".PP\n.B mesh_collect\n"
+      "gives memory back and returns how many bytes: free pages, or with\n.I force\n"
+      "what meshing gains too.\n.B mesh_process_info\n"
+      "tells live, physical and peak bytes, page faults and processor time.\n"
+      ".PP\n.I mesh/mesh.h\n"
+      "describes these and the rest: a family of functions for objects (mesh_malloc and "
+      "others).\n");
 }
 
 void PutKeys() {

@@ -115,6 +115,18 @@ void* GlobalHeap::ResizeLarge(void* object, size_t size) {
   return object;
 }
 
+bool GlobalHeap::ExpandLarge(void* object, size_t size) {
+  if (size > PTRDIFF_MAX) return false;
+  SpanId id = IdOfLarge(object);
+  size_t old_pages = PageMap::Record<LargeObject>(id)->pages;
+  size_t pages = RoundLarge(PagesFor(size));
+  if (pages <= old_pages) return true;
+  if (!arena_.ResizeLarge(id, pages)) return false;
+  // order: relaxed; a counter for statistics, publishes nothing.
+  large_bytes_.fetch_add((pages - old_pages) << kPageShift, std::memory_order_relaxed);
+  return true;
+}
+
 size_t GlobalHeap::LargeSize(const void* object) {
   return PageMap::Record<LargeObject>(IdOfLarge(object))->pages << kPageShift;
 }

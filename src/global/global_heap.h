@@ -42,6 +42,8 @@ class GlobalHeap {
   // Makes a large object `size` (> kMaxSmallSize) bytes long, without copying: in place, or by
   // moving its pages. Null: neither can be done, or copying is cheaper; the object is as it was.
   void* ResizeLarge(void* object, size_t size);
+  // Makes a large object longer where it lies. False: nothing has changed.
+  bool ExpandLarge(void* object, size_t size);
   static size_t LargeSize(const void* object);
 
   // One object of the class for a thread without a heap of its own.

@@ -1,22 +1,63 @@
-// The functions of mesh/mesh.h.
+// The functions of mesh/mesh.h that read the allocator and steer it.
 //
 // Room: libmesh. Thread rule: any thread, not inside signal handlers.
-#include <cerrno>
+#include <sys/resource.h>
+#include <sys/time.h>
 
+#include <cerrno>
+#include <cstring>
+
+#include "src/control/statistics.h"
 #include "src/libmesh/export.h"
 #include "src/libmesh/mesh/mesh.h"
 #include "src/runtime/heap.h"
 
 namespace {
 
-size_t Run(size_t (*command)(void* context)) {
+constexpr uint64_t kNsPerMicrosecond = 1000;
+constexpr uint64_t kMicrosecondsPerSecond = 1'000'000;
+
+uint64_t Nanoseconds(const timeval& time) {
+  uint64_t seconds = static_cast<uint64_t>(time.tv_sec);
+  return (seconds * kMicrosecondsPerSecond + static_cast<uint64_t>(time.tv_usec)) *
+         kNsPerMicrosecond;
+}
+
+void FillFromKernel(mesh_process_info_t* info) {
+  rusage usage;
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return;
+  info->peak_resident_bytes = static_cast<size_t>(usage.ru_maxrss) * 1024;
+  info->minor_faults = static_cast<uint64_t>(usage.ru_minflt);
+  info->major_faults = static_cast<uint64_t>(usage.ru_majflt);
+  info->user_ns = Nanoseconds(usage.ru_utime);
+  info->system_ns = Nanoseconds(usage.ru_stime);
+}
+
+}  // namespace
+
+MESH_EXPORT size_t mesh_collect(bool force) {
+  const mesh::ControlTarget& control = mesh::ProcessControl();
   int saved = errno;
-  size_t bytes = command(mesh::ProcessControl().context);
+  size_t bytes = force ? control.compact(control.context) : control.scavenge(control.context);
   errno = saved;
   return bytes;
 }
 
-}  // namespace
+MESH_EXPORT int mesh_process_info(mesh_process_info_t* info, size_t size) {
+  // Later versions may add to its end, and serve callers of this one.
+  if (info == nullptr || size != sizeof(*info)) return EINVAL;
+  int saved = errno;
+  memset(info, 0, sizeof(*info));
+  const mesh::ControlTarget& control = mesh::ProcessControl();
+  mesh::Statistics statistics;
+  control.collect(control.context, &statistics);
+  info->live_bytes = statistics.live_bytes;
+  info->physical_bytes = statistics.physical_bytes();
+  info->elapsed_ns = mesh::UptimeNs();
+  FillFromKernel(info);
+  errno = saved;
+  return 0;
+}
 
 MESH_EXPORT int mesh_mallctl(const char* name, void* oldp, size_t* oldlenp, void* newp,
                              size_t newlen) {
@@ -25,15 +66,5 @@ MESH_EXPORT int mesh_mallctl(const char* name, void* oldp, size_t* oldlenp, void
   errno = saved;
   return error;
 }
-
-MESH_EXPORT size_t mesh_compact() { return Run(mesh::ProcessControl().compact); }
-
-MESH_EXPORT size_t mesh_scavenge() { return Run(mesh::ProcessControl().scavenge); }
-
-MESH_EXPORT size_t mesh_usable_size(const void* object) { return mesh::UsableSize(object); }
-
-MESH_EXPORT size_t mesh_good_size(size_t size) { return mesh::GoodSize(size); }
-
-MESH_EXPORT int mesh_in_bounds(const void* address) { return mesh::Owns(address) ? 1 : 0; }
 
 MESH_EXPORT const char* mesh_version() { return MESH_VERSION_STRING; }

@@ -1,4 +1,4 @@
-// ProcessHeap: runtime's heap functions as one type, for MallocApi and NewApi.
+// ProcessHeap: runtime's heap functions as one type, for MallocApi, ObjectApi and NewApi.
 //
 // Room: libmesh. Thread rule: any thread.
 #pragma once
@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "src/libmesh/malloc_api.h"
+#include "src/libmesh/object_api.h"
 #include "src/runtime/fast_path.h"
 #include "src/runtime/heap.h"
 
@@ -20,9 +21,15 @@ struct ProcessHeap {
   static void* AlignedAlloc(size_t alignment, size_t size) {
     return mesh::AlignedAlloc(alignment, size);
   }
+  static void* AlignedCalloc(size_t alignment, size_t size) {
+    return mesh::AlignedCalloc(alignment, size);
+  }
+  static bool Expand(void* object, size_t size) { return mesh::Expand(object, size); }
   static size_t UsableSize(const void* object) { return mesh::UsableSize(object); }
+  static size_t GoodSize(size_t size) { return mesh::GoodSize(size); }
 };
 
 using ProcessMalloc = MallocApi<ProcessHeap>;
+using ProcessObjects = ObjectApi<ProcessHeap>;
 
 }  // namespace mesh

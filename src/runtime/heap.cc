@@ -6,6 +6,7 @@
 #include "heaplayers/zeroing_layer.h"
 #include "src/arena/page_map.h"
 #include "src/base/check.h"
+#include "src/os/process.h"
 #include "src/runtime/fast_path.h"
 #include "src/runtime/misuse.h"
 #include "src/runtime/runtime.h"
@@ -142,6 +143,12 @@ void* Calloc(size_t size) { return heap.malloc_zeroed(size); }
 
 void* AlignedAlloc(size_t alignment, size_t size) { return heap.memalign(alignment, size); }
 
+void* AlignedCalloc(size_t alignment, size_t size) {
+  SizeClass size_class = AlignedClassFor(size, alignment);
+  if (size_class == kNoClass) return AllocateLarge(size, alignment, true);
+  return heaplayers::Cleared(AllocateClass(size_class), kSizeClasses[size_class].size);
+}
+
 void Free(void* object) { heap.free(object); }
 
 void* Realloc(void* object, size_t size) {
@@ -154,6 +161,15 @@ void* Realloc(void* object, size_t size) {
   return heap.realloc(object, size);
 }
 
+bool Expand(void* object, size_t size) {
+  const size_t usable = heap.usable_size(object);
+  if (usable == 0) return false;
+  if (size <= usable) return true;
+  if (usable <= kMaxSmallSize) return false;
+  BusyScope busy;
+  return Runtime::Get().global().ExpandLarge(object, size);
+}
+
 size_t UsableSize(const void* object) { return heap.usable_size(object); }
 
 bool Owns(const void* address) { return !EntryOf(address).is_empty(); }
@@ -162,6 +178,8 @@ size_t GoodSize(size_t size) {
   if (size <= kMaxSmallSize) return kSizeClasses[ClassFor(size)].size;
   return size > PTRDIFF_MAX ? 0 : RoundUp(size, kPageSize);
 }
+
+uint64_t UptimeNs() { return os::MonotonicNs() - Runtime::Get().began_ns(); }
 
 const ControlTarget& ProcessControl() { return Runtime::Get().control(); }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "src/control/mallctl.h"
 
@@ -21,9 +22,16 @@ void* Calloc(size_t size);
 // As Malloc, aligned to `alignment`, a power of two.
 void* AlignedAlloc(size_t alignment, size_t size);
 
+// As AlignedAlloc, and all bytes that may be used are zero.
+void* AlignedCalloc(size_t alignment, size_t size);
+
 // Moves or grows the object at `object` to `size` > 0 bytes; null: it stays as it is.
 // Args: object: from this heap; null counts as a new object, a foreign pointer gives null.
 void* Realloc(void* object, size_t size);
+
+// Makes the object `size` bytes long at its place. False: it cannot be done, or `object` is none of
+// ours; nothing has changed.
+bool Expand(void* object, size_t size);
 
 // Gives an object back. Null and foreign pointers are left alone.
 void Free(void* object);
@@ -36,6 +44,9 @@ bool Owns(const void* address);
 
 // Bytes that Malloc(size) would give; 0 if it cannot be met.
 size_t GoodSize(size_t size);
+
+// Since the heap came up [ns].
+uint64_t UptimeNs();
 
 // What mallctl and the reports act on. The reference holds for the process's life.
 const ControlTarget& ProcessControl();

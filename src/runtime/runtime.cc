@@ -84,7 +84,8 @@ Runtime::Runtime() : fork_(global_, registry_) {
   meshing_ = options_.meshing();
   period_ns_ = static_cast<uint64_t>(options_.period_ms()) * kNsPerMs;
   // Short-lived processes are spared even the look at what could be meshed.
-  next_pass_ns_ = os::MonotonicNs() + period_ns_;
+  began_ns_ = os::MonotonicNs();
+  next_pass_ns_ = began_ns_ + period_ns_;
   global_.arena().set_segment_size(SegmentSize());
   global_.ExpectForks(ExpectsForks(options_.expect_fork()));
   global_.barrier().Init(TierOf(options_.barrier()));

@@ -90,6 +90,8 @@ class Runtime {
   uint64_t period_ms() const;
   void set_period_ms(uint64_t period_ms);
   uint64_t NewSeed();
+  // When it was brought up, monotonic [ns].
+  uint64_t began_ns() const { return began_ns_; }
 
   // False in the child of a vfork, or of a fork that no hook of ours has seen.
   bool is_own_process() const;
@@ -129,6 +131,7 @@ class Runtime {
   bool has_exit_key_ = false;
   SlotOrder order_ = SlotOrder::kRandomStart;
   bool meshing_ = true;
+  uint64_t began_ns_ = 0;
   std::atomic<uint64_t> period_ns_{0};
   std::atomic<uint64_t> next_pass_ns_{0};
   std::atomic<uint64_t> next_fold_ns_{0};
