@@ -50,6 +50,8 @@ class PageEntry {
   constexpr SizeClass size_class() const { return static_cast<SizeClass>(bits_); }
   constexpr PageIndex page_in_span() const { return bits_ >> 8; }
   constexpr bool is_empty() const { return bits_ == 0; }
+  // page in span << 8 | size class.
+  constexpr uint16_t bits() const { return bits_; }
 
  private:
   uint16_t bits_ = 0;

@@ -96,6 +96,9 @@ class SizeClassHeap {
     forget();
   }
 
+  // Whether `object`, where a slot of this class starts, is in use, or waits in a thread's vector.
+  bool IsInUse(void* object);
+
   // The owner draws from `attached` no longer.
   void Detach(uint16_t owner, SpanId attached);
 

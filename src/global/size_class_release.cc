@@ -161,6 +161,13 @@ uint32_t SizeClassHeap::FreePlacesLocked(const SlotPlace* place, bool lenient) {
   return freed_count;
 }
 
+bool SizeClassHeap::IsInUse(void* object) {
+  MutexLock lock(lock_);
+  SlotPlace place;
+  if (LocateLocked({&object, 1}, true, &place) == 0) return false;
+  return place.span->occupancy().IsSet(place.slot);
+}
+
 void SizeClassHeap::DropEmptiedLocked(MiniHeap* span) {
   // Refused by the kernel, a member stays until the group goes.
   if (!span->is_leader()) {

@@ -32,7 +32,7 @@ class ShuffleVector {
  public:
   // Refills and flushes before it grows: most threads of a program with many need a few objects of
   // a size and no more.
-  static constexpr uint16_t kUsesToGrow = 3;
+  static constexpr uint8_t kUsesToGrow = 3;
 
   // Nothing in it and room for nothing: every fast path ends in the slow one.
   constexpr ShuffleVector() = default;
@@ -47,15 +47,17 @@ class ShuffleVector {
   }
 
   // `storage` has StorageFor(FirstRoom(limit)) words, and `grown`, behind it, StorageFor(limit), if
-  // that is more; both outlive this vector. It holds `first` slots at first.
-  void Init(void** storage, uint32_t first, void** grown, uint32_t limit) {
+  // that is more; both outlive this vector. It holds `first` slots at first. `reciprocal` is kept
+  // for whoever adds slots.
+  void Init(void** storage, uint32_t first, void** grown, uint32_t limit, uint32_t reciprocal = 0) {
     storage[0] = nullptr;
     set_begin(storage + 1);
     set_size(0);
     end_ = begin() + first;
-    limit_ = static_cast<uint16_t>(limit);
+    limit_ = static_cast<uint8_t>(limit);
     uses_ = 0;
-    grown_offset_ = FirstRoom(limit) < limit ? static_cast<uint32_t>(grown - storage) : 0;
+    grown_offset_ = FirstRoom(limit) < limit ? static_cast<uint16_t>(grown - storage) : 0;
+    reciprocal_ = reciprocal;
   }
 
   uint32_t size() const {
@@ -65,6 +67,7 @@ class ShuffleVector {
   uint32_t capacity() const { return static_cast<uint32_t>(end_ - begin()); }
   bool is_full() const { return top() == end_; }
   void** slots() { return begin(); }
+  MESH_ALWAYS_INLINE uint32_t reciprocal() const { return reciprocal_; }
 
   // A free slot, or null when there is none.
   MESH_ALWAYS_INLINE void* Pop() {
@@ -74,19 +77,30 @@ class ShuffleVector {
     return slot;
   }
 
-  // Adds a freed slot. False when there is no room, or the slot is on top already: who frees an
-  // object twice does so in a row, as a rule, and this one comparison costs next to nothing.
-  MESH_ALWAYS_INLINE bool Push(void* slot) {
+  // Adds a freed slot. False when there is no room, or when accept() is false; it is not asked
+  // where there is no room.
+  template <typename Accept>
+  MESH_ALWAYS_INLINE bool PushIf(void* slot, Accept accept) {
     void** top = this->top();
-    if (MESH_UNLIKELY(top == end_ || top[-1] == slot)) return false;
+    if (MESH_UNLIKELY(top == end_) || MESH_UNLIKELY(!accept())) return false;
     *top = slot;
     std::atomic_signal_fence(std::memory_order_seq_cst);  // [SV1]
     set_top(top + 1);
     return true;
   }
+  // The same; there is room.
+  void Push(void* slot) {
+    const bool has_room = PushIf(slot, [] { return true; });
+    MESH_CHECK(has_room);
+  }
 
-  // Whether the slot is the one that was freed last.
-  bool IsOnTop(const void* slot) const { return top()[-1] == slot; }
+  // Whether the slot is in it.
+  bool Contains(const void* slot) const {
+    for (void** at = begin(); at != top(); at++) {
+      if (*at == slot) return true;
+    }
+    return false;
+  }
 
   // After a refill has written slots [0, size), or a flush has taken what was behind them.
   void set_size(uint32_t size) { set_top(begin() + size); }
@@ -100,7 +114,8 @@ class ShuffleVector {
 
   // At each refill and flush: who does that often gets room for more, up to the limit.
   void Grow() {
-    if (++uses_ % kUsesToGrow != 0) return;
+    if (++uses_ < kUsesToGrow) return;
+    uses_ = 0;
     uint32_t doubled = 2 * capacity();
     uint32_t wanted = doubled < limit_ ? doubled : limit_;
     if (wanted > FirstRoom(limit_) && grown_offset_ > 0) MoveToGrown();
@@ -133,10 +148,11 @@ class ShuffleVector {
   std::atomic<void**> top_{no_storage_ + 1};
   void** end_ = no_storage_ + 1;
   std::atomic<void**> begin_{no_storage_ + 1};
-  uint16_t limit_ = 0;
-  uint16_t uses_ = 0;  // refills and flushes
+  uint8_t limit_ = 0;
+  uint8_t uses_ = 0;  // refills and flushes since it could last grow
   // From begin_ to where it has room for limit_ [words]; 0: it is there.
-  uint32_t grown_offset_ = 0;
+  uint16_t grown_offset_ = 0;
+  uint32_t reciprocal_ = 0;
 };
 static_assert(sizeof(ShuffleVector) == 32);
 

@@ -5,6 +5,9 @@
 #include <new>
 
 namespace mesh {
+
+constinit uint64_t free_mark = 0x9d4b1f5a7c83e26du;
+
 namespace {
 
 // Bytes of free slots that a thread may hold of a class, and the bounds of their number.
@@ -69,7 +72,7 @@ void ThreadLocalHeap::Start(GlobalHeap* global, uint64_t seed, SlotOrder order) 
                                          RoundUp(sizeof(ThreadLocalHeap), 64));
   void** grown = first + FirstWords();
   for (SizeClass c = 1; c < kClassCount; c++) {
-    vectors_[c].Init(first, FirstCapacity(c), grown, VectorLimit(c));
+    vectors_[c].Init(first, FirstCapacity(c), grown, VectorLimit(c), ShortReciprocal(c));
     first += StorageOfFirst(c);
     grown += ShuffleVector::StorageFor(VectorLimit(c));
   }
@@ -86,17 +89,33 @@ void* ThreadLocalHeap::Refill(SizeClass size_class) {
                      .Refill(id_, attached, random_, order_, vector.slots(), wanted, room);
   if (got == 0) return nullptr;
   vector.set_size(got);
-  return vector.Pop();
+  return Take(size_class);
 }
 
-void ThreadLocalHeap::FreeSlow(void* object, SizeClass size_class) {
+// The mark may also be what the program has copied there out of memory that it never wrote to.
+void ThreadLocalHeap::RequireInUse(void* object, SizeClass size_class) {
+  if (!vectors_[size_class].Contains(object) &&
+      global_->size_class_heap(size_class).IsInUse(object)) {
+    return;
+  }
+  FatalAt("double free", object);
+}
+
+void ThreadLocalHeap::FreeSlow(void* object, PageEntry entry) {
+  SizeClass size_class = entry.size_class();
   ShuffleVector& vector = vectors_[size_class];
-  if (vector.IsOnTop(object)) FatalAt("double free", object);
-  uint32_t sent = (vector.size() + 1) / 2;
-  global_->size_class_heap(size_class).Release(vector.slots(), sent, [&] {
-    vector.DropOldest(sent);
-  });
-  vector.Grow();
+  if (!IsSlotStart(reinterpret_cast<uintptr_t>(object), entry.bits(), vector.reciprocal())) {
+    FatalAt("free of a pointer into the middle of an object", object);
+  }
+  if (*MarkOf(object) == free_mark) RequireInUse(object, size_class);
+  if (vector.is_full()) {
+    uint32_t sent = (vector.size() + 1) / 2;
+    global_->size_class_heap(size_class).Release(vector.slots(), sent, [&] {
+      vector.DropOldest(sent);
+    });
+    vector.Grow();
+  }
+  *MarkOf(object) = free_mark;
   vector.Push(object);
 }
 

@@ -6,6 +6,9 @@
 // Room: local; above global. Thread rule: the owning thread alone, but Flush() in a fork's child.
 //
 // [TL1] A slot in a vector has its bit set in its MiniHeap; to the global heap it is in use.
+// [TL2] The second word of a slot that a free has put into a vector is `free_mark`, and no longer
+//       when it is handed out. An object with it is looked for among the free ones: so the second
+//       free of an object is seen while its slot is free.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +20,9 @@
 #include "src/sizeclass/size_class.h"
 
 namespace mesh {
+
+// Any number but one that objects are likely to hold; drawn before the first object is freed.
+extern uint64_t free_mark __attribute__((visibility("hidden")));
 
 class ThreadLocalHeap {
  public:
@@ -30,20 +36,32 @@ class ThreadLocalHeap {
   void Start(GlobalHeap* global, uint64_t seed, SlotOrder order);
 
   // The next free slot of the class, or null: then Refill().
-  MESH_ALWAYS_INLINE void* Take(SizeClass size_class) { return vectors_[size_class].Pop(); }
+  MESH_ALWAYS_INLINE void* Take(SizeClass size_class) {
+    void* slot = vectors_[size_class].Pop();
+    if (MESH_LIKELY(slot != nullptr)) *MarkOf(slot) = 0;
+    return slot;
+  }
 
-  // Keeps a freed object. False when there is no room, or when it was freed just now: then
-  // FreeSlow(). `size_class` may be whatever a page entry says: there is never room for what is no
-  // slot of a class.
-  MESH_ALWAYS_INLINE bool Keep(void* object, size_t size_class) {
-    return vectors_[size_class].Push(object);
+  // Keeps a freed object. False when there is no room, when no slot starts there, or when it has
+  // the mark of a free one: then FreeSlow(). `entry` may be any page's: there is never room for
+  // what is no object of a class.
+  MESH_ALWAYS_INLINE bool Keep(void* object, PageEntry entry) {
+    ShuffleVector& vector = vectors_[entry.size_class()];
+    return vector.PushIf(object, [&] {
+      const auto address = reinterpret_cast<uintptr_t>(object);
+      if (!IsSlotStart(address, entry.bits(), vector.reciprocal())) return false;
+      const uint64_t mark = free_mark;
+      if (*MarkOf(object) == mark) return false;
+      *MarkOf(object) = mark;
+      return true;
+    });
   }
 
   // Fetches slots from the global heap and returns one; null when out of memory.
   void* Refill(SizeClass size_class);
-  // Sends a part of the vector to the global heap and keeps the object. Ends the program when the
-  // object is the one that was freed last.
-  void FreeSlow(void* object, SizeClass size_class);
+  // Keeps an object that Keep() has refused, whose page has the entry of a size class: sends a part
+  // of the vector to the global heap where it is full. Ends the program when the object is none.
+  void FreeSlow(void* object, PageEntry entry);
   // Sends everything to the global heap and lets go of the attached spans.
   // `lenient`: this is another thread's heap, stopped at an arbitrary instruction by a fork.
   void Flush(bool lenient);
@@ -57,6 +75,11 @@ class ThreadLocalHeap {
  private:
   friend struct WindowLayout;  // tells other processes where the figures lie
   friend class IntrusiveList<ThreadLocalHeap>;
+
+  using Mark [[gnu::may_alias]] = uint64_t;
+  // Where a free slot that waits in a vector, or has waited in one, has its mark.
+  static MESH_ALWAYS_INLINE Mark* MarkOf(void* slot) { return static_cast<Mark*>(slot) + 1; }
+  void RequireInUse(void* object, SizeClass size_class);
 
   ShuffleVector vectors_[kEntryClassCount];
   Random random_;

@@ -37,8 +37,8 @@ MESH_ALWAYS_INLINE void FastFree(void* object) {
   if (MESH_UNLIKELY(entry == nullptr)) return SlowFree(object);
   // order: relaxed; as in PageMap::Find(). Whatever is no object of a size class has a class whose
   // vector never has room.
-  size_t size_class = entry->load(std::memory_order_relaxed).size_class();
-  if (MESH_UNLIKELY(!thread_state.heap->Keep(object, size_class))) SlowFree(object);
+  PageEntry found = entry->load(std::memory_order_relaxed);
+  if (MESH_UNLIKELY(!thread_state.heap->Keep(object, found))) SlowFree(object);
 }
 
 }  // namespace mesh

@@ -35,12 +35,12 @@ MESH_NOINLINE void* AllocateLarge(size_t size, size_t alignment, bool zeroed) {
   return object;
 }
 
-void FreeToClass(void* object, SizeClass size_class) {
+void FreeToClass(void* object, PageEntry entry) {
   BusyScope busy;
   Runtime& runtime = Runtime::Get();
   ThreadLocalHeap* heap = runtime.AttachThread();
-  if (heap == nullptr) return runtime.global().FreeDirect(object, size_class);
-  if (!heap->Keep(object, size_class)) heap->FreeSlow(object, size_class);
+  if (heap == nullptr) return runtime.global().FreeDirect(object, entry.size_class());
+  if (!heap->Keep(object, entry)) heap->FreeSlow(object, entry);
   runtime.OnSlowPath();
 }
 
@@ -131,9 +131,9 @@ MESH_NOINLINE void* SlowMalloc(size_t size) {
 }
 
 MESH_NOINLINE void SlowFree(void* object) {
-  SizeClass size_class = EntryOf(object).size_class();
-  if (size_class != kNoClass && size_class < kClassCount) return FreeToClass(object, size_class);
-  if (size_class == kLargeClass) return FreeLarge(object);
+  PageEntry entry = EntryOf(object);
+  if (IsSmall(entry)) return FreeToClass(object, entry);
+  if (entry.size_class() == kLargeClass) return FreeLarge(object);
   if (object != nullptr) JudgeForeign(object);
 }
 

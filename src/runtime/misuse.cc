@@ -36,6 +36,8 @@ void JudgeForeign(const void* object) {
   if (address % sizeof(void*) != 0) FatalAt("free of a pointer that is not aligned", object);
   if (IsOnStack(address)) FatalAt("free of a pointer to the stack", object);
   if (os::IsInProgram(address)) FatalAt("free of a pointer to the program's own data", object);
+  // Where there is no memory, this faults, as it does in every malloc that looks at what it frees.
+  static_cast<void>(*static_cast<const volatile char*>(object));
 }
 
 void RequireSlot(const void* object) {

@@ -1,7 +1,8 @@
 // What free and realloc do with a pointer that is no object of ours.
 //
 // A pointer of another allocator, or from before start-up, is left alone: such programs work, and
-// it is never taken for ours. One that no allocator can have handed out ends the program in a line.
+// it is never taken for ours. One that no allocator can have handed out ends the program in a line,
+// or by the fault of reading there.
 // Room: runtime. Thread rule: any thread.
 #pragma once
 

@@ -20,6 +20,7 @@
 #include <cstdint>
 
 #include "src/base/bitmap.h"
+#include "src/base/check.h"
 #include "src/base/units.h"
 
 namespace mesh {
@@ -212,6 +213,44 @@ constexpr bool FindSlot(uint64_t size_reciprocal, size_t offset, SlotIndex* slot
   *slot = MultiplyHigh(offset, size_reciprocal);
   return offset * size_reciprocal < size_reciprocal;
 }
+
+// What stands for a division where one multiplication of 32 bits has to do: ceil(2^32 / size).
+constexpr uint32_t ShortReciprocal(SizeClass size_class) {
+  return UINT32_MAX / kSizeClasses[size_class].size + 1;
+}
+
+namespace internal {
+
+// Pages that any span has at most.
+inline constexpr uint32_t kMaxSpanPages = kMaxMeshablePages;
+
+constexpr auto MakePhases() {
+  std::array<uint32_t, kMaxSpanPages << 8> phases{};
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    const SizeClassInfo& info = kSizeClasses[c];
+    for (uint32_t page = 0; page < uint32_t{info.unit_pages} * info.max_units; page++) {
+      phases[page << 8 | c] = PlaceOfPage(info, page).bytes * ShortReciprocal(c);
+    }
+  }
+  return phases;
+}
+
+// For a page of a span, by page << 8 | size class: where in its unit it starts, in the fixed-point
+// slots that ShortReciprocal() counts in.
+inline constexpr auto kPhases = MakePhases();
+
+}  // namespace internal
+
+// Whether a slot starts at `address`, in page `page << 8 | size class` of a span; `reciprocal` is
+// the class's. What is left of a unit behind its last slot passes for one.
+// The product's lower half is how far the address lies behind a slot's start, r * reciprocal, plus
+// what rounding up the reciprocal has added: at most the offset, 64 KiB, which is less than any
+// reciprocal.
+MESH_ALWAYS_INLINE bool IsSlotStart(uintptr_t address, uint32_t place, uint32_t reciprocal) {
+  uint32_t in_page = static_cast<uint32_t>(address) & (kPageSize - 1);
+  return in_page * reciprocal + internal::kPhases[place] < reciprocal;
+}
+static_assert(ShortReciprocal(kFirstPinnedClass - 1) > (internal::kMaxSpanPages << kPageShift));
 
 // The slot of a span in which the byte at `offset` from its base lies; in a unit's tail, one that
 // lies elsewhere.

@@ -46,7 +46,7 @@ TEST_F(ShuffleVectorTest, HoldsEachSlotOnce) {
     bool pushes = vector_.size() == 0 || (!vector_.is_full() && random.Below(2) == 0);
     if (pushes) {
       void* slot = SlotOf(next++);
-      EXPECT_TRUE(vector_.Push(slot));
+      vector_.Push(slot);
       inside.insert(slot);
     } else {
       EXPECT_EQ(inside.erase(vector_.Pop()), 1u);
@@ -70,9 +70,8 @@ TEST_F(ShuffleVectorTest, GrowsToItsLimitAndNoFurther) {
   GrowToLimit();
   UseUntilItMayGrow();
   EXPECT_EQ(vector_.capacity(), kLimit);
-  for (uint32_t i = 0; i < kLimit; i++) EXPECT_TRUE(vector_.Push(SlotOf(i + 1)));
+  for (uint32_t i = 0; i < kLimit; i++) vector_.Push(SlotOf(i + 1));
   EXPECT_TRUE(vector_.is_full());
-  EXPECT_FALSE(vector_.Push(SlotOf(kLimit + 1)));
   EXPECT_EQ(vector_.size(), kLimit);
 }
 
@@ -105,14 +104,13 @@ TEST_F(ShuffleVectorTest, TheLastFreedComesFirst) {
   for (uintptr_t i = 8; i > 0; i--) EXPECT_EQ(vector_.Pop(), SlotOf(i));
 }
 
-TEST_F(ShuffleVectorTest, WhatIsOnTopIsNotTakenAgain) {
-  EXPECT_TRUE(vector_.Push(SlotOf(1)));
-  EXPECT_TRUE(vector_.IsOnTop(SlotOf(1)));
-  EXPECT_FALSE(vector_.Push(SlotOf(1)));
-  EXPECT_EQ(vector_.size(), 1u);
-  EXPECT_EQ(vector_.Pop(), SlotOf(1));
-  EXPECT_FALSE(vector_.IsOnTop(SlotOf(1)));
-  EXPECT_TRUE(vector_.Push(SlotOf(1)));
+TEST_F(ShuffleVectorTest, WhatItContainsIsFound) {
+  EXPECT_FALSE(vector_.Contains(SlotOf(1)));
+  for (uintptr_t i = 1; i <= 3; i++) vector_.Push(SlotOf(i));
+  EXPECT_TRUE(vector_.Contains(SlotOf(1)));
+  EXPECT_TRUE(vector_.Contains(SlotOf(3)));
+  EXPECT_EQ(vector_.Pop(), SlotOf(3));
+  EXPECT_FALSE(vector_.Contains(SlotOf(3)));
 }
 
 TEST_F(ShuffleVectorTest, TheOldestAreDropped) {
@@ -127,7 +125,8 @@ TEST(ShuffleVector, WithoutStorageItServesNothing) {
   ShuffleVector vector;
   int object = 0;
   EXPECT_EQ(vector.Pop(), nullptr);
-  EXPECT_FALSE(vector.Push(&object));
+  EXPECT_TRUE(vector.is_full());
+  EXPECT_FALSE(vector.Contains(&object));
   EXPECT_EQ(vector.size(), 0u);
   EXPECT_EQ(vector.capacity(), 0u);
 }

@@ -36,7 +36,9 @@ class ThreadLocalHeapTest : public testing::Test {
     return object != nullptr ? object : heap->Refill(size_class);
   }
   static void Free(ThreadLocalHeap* heap, void* object, SizeClass size_class) {
-    if (!heap->Keep(object, size_class)) heap->FreeSlow(object, size_class);
+    PageEntry entry = PageMap::Find(reinterpret_cast<uintptr_t>(object));
+    ASSERT_EQ(entry.size_class(), size_class);
+    if (!heap->Keep(object, entry)) heap->FreeSlow(object, entry);
   }
   uint64_t InUse(SizeClass size_class) {
     return global_->size_class_heap(size_class).statistics().in_use;

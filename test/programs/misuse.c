@@ -6,6 +6,7 @@
 //   misuse list
 #include <malloc.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <sys/mman.h>
 
 #include "test/programs/check.h"
@@ -53,6 +54,49 @@ static void DoubleByOther(void) {
 static void DoubleSmallByOther(void) {
   Make(kSmall);
   FreeByOther(objects[7]);
+  Free(objects[7]);
+}
+// By a thread that is still there, with the slot among its own.
+static sem_t freed, done;
+static void* FreeAndStay(void* object) {
+  free(object);
+  sem_post(&freed);
+  while (sem_wait(&done) != 0) continue;
+  return NULL;
+}
+static void DoubleByLiveOther(void) {
+  pthread_t thread;
+  Make(kSmall);
+  REQUIRE(sem_init(&freed, 0, 0) == 0 && sem_init(&done, 0, 0) == 0);
+  REQUIRE(pthread_create(&thread, NULL, FreeAndStay, objects[7]) == 0);
+  while (sem_wait(&freed) != 0) continue;
+  Free(objects[7]);
+  sem_post(&done);
+  REQUIRE(pthread_join(thread, NULL) == 0);
+}
+// The last that glibc knows by its thread's cache; and beyond, by the size that it coalesces.
+static void DoubleSeventh(void) {
+  Make(kSmall);
+  for (int i = 0; i < 7; i++) Free(objects[i]);
+  Free(objects[0]);
+}
+static void DoubleMiddleSized(void) {
+  Make(600);
+  for (int i = 0; i < kCount; i += 2) Free(objects[i]);
+  Free(objects[20]);
+}
+static void DoubleAligned(void) {
+  void* other = aligned_alloc(64, 640);
+  char* object = aligned_alloc(64, 640);
+  REQUIRE(other != NULL && object != NULL);
+  Free(object);
+  Free(other);
+  Free(object);
+}
+static void DoubleZero(void) {
+  Make(0);
+  Free(objects[7]);
+  Free(objects[9]);
   Free(objects[7]);
 }
 // The second free comes when the first has long left the thread's own slots.
@@ -142,7 +186,12 @@ static const struct {
     {"double_alternate", DoubleAlternate},
     {"double_by_other", DoubleByOther},
     {"double_small_by_other", DoubleSmallByOther},
+    {"double_by_live_other", DoubleByLiveOther},
     {"double_late", DoubleLate},
+    {"double_seventh", DoubleSeventh},
+    {"double_middle_sized", DoubleMiddleSized},
+    {"double_aligned", DoubleAligned},
+    {"double_zero", DoubleZero},
     {"inside_small", InsideSmall},
     {"inside_middle", InsideMiddle},
     {"inside_large", InsideLarge},

@@ -92,5 +92,19 @@ TEST(SizeClass, AlignedClassesAreAlignedAndSmall) {
   EXPECT_EQ(AlignedClassFor(100, 2 * kPageSize), kNoClass);
 }
 
+// Every address of every span: the short arithmetic of free() agrees with a division.
+TEST(SizeClassTest, ASlotStartsWhereTheShortArithmeticSaysSo) {
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    const SizeClassInfo& info = kSizeClasses[c];
+    const size_t length = size_t{info.unit_pages} * info.max_units * kPageSize;
+    for (size_t offset = 0; offset < length; offset++) {
+      const size_t in_unit = offset % (info.unit_pages * kPageSize);
+      const auto place = static_cast<uint32_t>(offset / kPageSize << 8 | c);
+      ASSERT_EQ(IsSlotStart(offset, place, ShortReciprocal(c)), in_unit % info.size == 0)
+          << "class " << int{c} << ", offset " << offset;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace mesh
