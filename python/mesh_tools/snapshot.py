@@ -129,10 +129,12 @@ def collect(opened: window.Window) -> Snapshot:
         "miniheap_free_count": heaps.total("spans_started") - heaps.total("spans"),
         "miniheap_hwm": heaps.total("spans_peak"),
         **_memory(opened),
-        "large_count": opened.runtime_value("large_count"),
+        # The arena counts as objects what lies ready for the next ones.
+        "large_count": opened.runtime_value("large_count") - _cached_runs(opened, "runs"),
     }
-    large_bytes = opened.runtime_value("large_bytes")
     page_bytes = opened.constant("page.bytes")
+    cached_bytes = _cached_runs(opened, "pages") * page_bytes
+    large_bytes = opened.runtime_value("large_bytes") - cached_bytes
     return Snapshot(
         **figures,
         live_bytes=live_bytes + large_bytes,
@@ -224,6 +226,14 @@ def words(opened: window.Window, record: int, name: str, bytes_each: int) -> npt
     return np.frombuffer(raw, dtype=f"<u{bytes_each}")
 
 
+def _cached_runs(opened: window.Window, name: str) -> int:
+    """Returns a sum over the runs of pages that large objects had a moment ago."""
+    place = opened.field(f"shard.{name}")
+    values = words(opened, opened.runtime, "runtime.cached_runs", place.size)
+    step = opened.constant("shard.size") // place.size
+    return int(values[place.offset // place.size :: step].sum())
+
+
 def _cached_bytes(opened: window.Window, object_sizes: list[int]) -> int:
     """Returns the bytes of free slots that threads hold."""
     size = opened.constant("vector.size")
@@ -258,6 +268,7 @@ def _meshing(opened: window.Window) -> dict[str, int]:
 def _memory(opened: window.Window) -> dict[str, int]:
     page = opened.constant("page.bytes")
     dirty = opened.runtime_value("small_dirty_pages") + opened.runtime_value("large_dirty_pages")
+    dirty += _cached_runs(opened, "pages")
     process = pathlib.Path("/proc", str(opened.pid))
     rollup: dict[str, int] = {}
     mappings = 0

@@ -1,4 +1,4 @@
-// See arena.h. Small and large segments; huge ones are in arena_huge.cc.
+// See arena.h. Segments, spans, what goes back; objects are in arena_large.cc and arena_huge.cc.
 #include "src/arena/arena.h"
 
 #include "src/arena/metadata.h"
@@ -8,8 +8,6 @@
 namespace mesh {
 namespace {
 
-// Pages that a segment grows by at least; 1 MiB keeps mprotect calls rare and tails short.
-constexpr PageCount kCommitStep = 256;
 // Below this a segment is not worth its metadata.
 constexpr PageCount kMinSegmentPages = 1024;
 // Dirty pages that may wait for reuse in each kind of segment: this many, and a share of what is
@@ -100,15 +98,26 @@ bool Arena::CommitLocked(Segment& segment, PageCount pages) {
   segment.committed += pages;
   statistics_.committed_bytes += size_t{pages} << kPageShift;
   HeapOf(segment.small).Give(PageMap::IdOf(segment, old), pages, false);
-  MakeUpForLocked(segment.small, pages);
+  grown_by_[segment.small ? 1 : 0] += pages;
+  // order: relaxed; read by this thread, or a hint.
+  has_grown_.store(true, std::memory_order_relaxed);
   return true;
 }
 
 // One kind of segment has never been so large: what waits in the other goes back for it, so that
 // the peak is that of what is used. It happens once for each page that is committed.
-void Arena::MakeUpForLocked(bool small, PageCount pages) {
-  const PageCount most = pages < kReturnStep ? pages : kReturnStep;
-  statistics_.purged_pages_total += HeapOf(!small).Purge(0, most);
+void Arena::MakeUp() {
+  // order: relaxed; see CommitLocked().
+  if (!has_grown_.load(std::memory_order_relaxed)) return;
+  TakeBackCached();
+  MutexLock lock(lock_);
+  has_grown_.store(false, std::memory_order_relaxed);
+  for (bool small : {false, true}) {
+    PageCount& grown_by = grown_by_[small ? 1 : 0];
+    const PageCount most = grown_by < kReturnStep ? grown_by : kReturnStep;
+    if (most > 0) statistics_.purged_pages_total += HeapOf(!small).Purge(0, most);
+    grown_by = 0;
+  }
 }
 
 bool Arena::GrowLocked(bool small, PageCount pages) {
@@ -135,19 +144,27 @@ SpanId Arena::TakeLocked(bool small, PageCount pages, PageCount alignment_pages,
 SpanId Arena::AllocateSpan(SizeClass size_class, uint32_t units) {
   PageCount pages = kSizeClasses[size_class].unit_pages * units;
   bool clean = false;
-  MutexLock lock(lock_);
-  SpanId id = TakeLocked(true, pages, 1, &clean);
-  if (id != kNoSpan) PageMap::SetSpan(id, pages, size_class);
+  SpanId id = kNoSpan;
+  {
+    MutexLock lock(lock_);
+    id = TakeLocked(true, pages, 1, &clean);
+    if (id != kNoSpan) PageMap::SetSpan(id, pages, size_class);
+  }
+  MakeUp();
   return id;
 }
 
 SpanId Arena::ReserveRun(PageCount least, PageCount* pages, bool* dirty) {
   bool clean = false;
-  MutexLock lock(lock_);
-  SpanId id = small_runs_.TakeDirty(least, pages);
-  if (id == kNoSpan) id = TakeLocked(true, *pages, 1, &clean);
+  SpanId id = kNoSpan;
+  {
+    MutexLock lock(lock_);
+    id = small_runs_.TakeDirty(least, pages);
+    if (id == kNoSpan) id = TakeLocked(true, *pages, 1, &clean);
+    if (id != kNoSpan) PageMap::SetSpan(id, *pages, kReservedClass);
+  }
   *dirty = !clean;
-  if (id != kNoSpan) PageMap::SetSpan(id, *pages, kReservedClass);
+  MakeUp();
   return id;
 }
 
@@ -156,80 +173,6 @@ void Arena::FreeSpan(SpanId id, PageCount pages, bool dirty) {
   PageMap::ClearSpan(id, pages);
   small_runs_.Give(id, pages, dirty);
   if (dirty) LimitDirtyLocked(true);
-}
-
-SpanId Arena::AllocateLarge(size_t pages, size_t alignment, bool zeroed) {
-  size_t alignment_pages = alignment >> kPageShift;
-  bool clean = true;
-  SpanId id = kNoSpan;
-  {
-    MutexLock lock(lock_);
-    bool huge = pages > kMaxRunPages || alignment_pages > kMaxRunPages - pages;
-    PageCount run = static_cast<PageCount>(huge ? 1 : pages);
-    id = huge ? AllocateHugeLocked(pages, alignment)
-              : TakeLocked(false, run, static_cast<PageCount>(alignment_pages), &clean);
-    if (id == kNoSpan) return kNoSpan;
-    *PageMap::Record<LargeObject>(id) = {pages, false};
-    PageMap::SetLarge(id, run);
-  }
-  if (zeroed && !clean) residency_.Clear(PageMap::AddressOf(id), pages);
-  return id;
-}
-
-void Arena::FreeLarge(SpanId id) {
-  // Until the lock is taken it is the caller's.
-  LargeObject object = *PageMap::Record<LargeObject>(id);
-  bool is_huge = PageMap::SegmentOf(id).huge_reserved != 0;
-  size_t there = is_huge ? 0 : residency_.Estimate(PageMap::AddressOf(id), object.pages);
-  MutexLock lock(lock_);
-  if (is_huge) return FreeHugeLocked(id);
-  size_t bytes = object.pages << kPageShift;
-  bool fresh = object.moved && os::MapPrivateFixed(PageMap::AddressOf(id), bytes).ok();
-  PageMap::ClearLarge(id, static_cast<PageCount>(object.pages));
-  large_runs_.Give(id, static_cast<PageCount>(object.pages), !fresh, static_cast<PageCount>(there));
-  LimitDirtyLocked(false);
-}
-
-bool Arena::ResizeLarge(SpanId id, size_t pages) {
-  MutexLock lock(lock_);
-  Segment& segment = PageMap::SegmentOf(id);
-  if (segment.huge_reserved != 0) return ResizeHugeLocked(id, pages);
-  LargeObject* object = PageMap::Record<LargeObject>(id);
-  if (pages > kMaxRunPages) return false;
-  PageCount old = static_cast<PageCount>(object->pages);
-  PageCount wanted = static_cast<PageCount>(pages);
-  if (wanted < old) {
-    PageMap::ClearLarge(id, old);
-    PageMap::SetLarge(id, wanted);
-    // A record inside the object becomes a free run's; the head's stays.
-    large_runs_.Give(id + wanted, old - wanted, true);
-    object->pages = wanted;
-    LimitDirtyLocked(false);
-    return true;
-  }
-  PageCount more = wanted - old;
-  PageCount free = large_runs_.FreePagesAt(id + old, more);
-  if (free < more) {
-    PageCount room = segment.pages - segment.committed;
-    if (PageMap::PageOf(id) + old + free != segment.committed || room < more - free) return false;
-    PageCount step = static_cast<PageCount>(RoundUp(more - free, kCommitStep));
-    if (!CommitLocked(segment, step < room ? step : room)) return false;
-  }
-  large_runs_.TakeAt(id + old, more);
-  PageMap::ClearLarge(id, old);
-  PageMap::SetLarge(id, wanted);
-  object->pages = wanted;
-  return true;
-}
-
-bool Arena::MoveLarge(SpanId from, SpanId to) {
-  size_t bytes = PageMap::Record<LargeObject>(from)->pages << kPageShift;
-  if (!os::MovePagesKeepSource(PageMap::AddressOf(from), bytes, PageMap::AddressOf(to)).ok()) {
-    return false;
-  }
-  PageMap::Record<LargeObject>(to)->moved = true;
-  FreeLarge(from);
-  return true;
 }
 
 bool Arena::SeekSpan(SpanId* cursor, SizeClass size_class, PageCount* pages) {
@@ -306,6 +249,7 @@ size_t Arena::ReturnDownTo(bool small, PageCount keep) {
 }
 
 size_t Arena::Purge(size_t keep_bytes) {
+  TakeBackCached();
   PageCount keep = static_cast<PageCount>(keep_bytes >> kPageShift);
   return (ReturnDownTo(true, keep / 2) + ReturnDownTo(false, keep / 2)) << kPageShift;
 }
@@ -313,8 +257,12 @@ size_t Arena::Purge(size_t keep_bytes) {
 ArenaStatistics Arena::statistics() {
   MutexLock lock(lock_);
   ArenaStatistics result = statistics_;
-  result.dirty_bytes = (size_t{small_runs_.dirty_pages()} + large_runs_.dirty_pages())
-                       << kPageShift;
+  // Counted as objects until they are the arena's again.
+  result.large_count -= cache_.runs();
+  result.large_bytes -= size_t{cache_.pages()} << kPageShift;
+  result.dirty_bytes =
+      (size_t{small_runs_.dirty_pages()} + large_runs_.dirty_pages() + cache_.pages())
+      << kPageShift;
   return result;
 }
 

@@ -7,7 +7,8 @@
 //
 // Segments are reserved (1 GiB of address space each, less where limits are tight) and committed
 // step by step. Every refusal of the kernel is a kNoSpan.
-// Room: arena; above base, os, sizeclass. Locks: one, kArena; system calls are made under it.
+// Room: arena; above base, os, sizeclass. Locks: kArena; system calls are made under it. Objects of
+// 32 KiB to 1 MiB mostly come and go without it: run_cache.h.
 //
 // [A1] A span's records and entries are committed before its id is handed out.
 // [A2] Metadata lies outside all segments; no overflow of an object reaches it.
@@ -16,10 +17,12 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "src/arena/page_heap.h"
 #include "src/arena/page_map.h"
 #include "src/arena/residency.h"
+#include "src/arena/run_cache.h"
 #include "src/base/mutex.h"
 #include "src/base/units.h"
 
@@ -39,6 +42,8 @@ struct ArenaStatistics {
   size_t committed_bytes = 0;
   size_t dirty_bytes = 0;     // free runs that still have memory behind them
   size_t metadata_bytes = 0;  // address space of entries and records
+  size_t large_count = 0;     // large objects, huge ones included
+  size_t large_bytes = 0;
   size_t purged_pages_total = 0;
 };
 
@@ -62,8 +67,9 @@ class Arena {
   // Gives a span of a size class back. `dirty` is false when fresh memory was mapped over it.
   void FreeSpan(SpanId id, PageCount pages, bool dirty);
 
-  // A large object of `pages` pages at `alignment` bytes (a power of two >= kPageSize), record and
-  // entry set. `zeroed`: the memory must read zeros; see Residency.
+  // A large object of `pages` pages (its record may say an eighth more) at `alignment` bytes (a
+  // power of two >= kPageSize), record and entry set. `zeroed`: the memory must read zeros; see
+  // Residency.
   SpanId AllocateLarge(size_t pages, size_t alignment, bool zeroed);
   void FreeLarge(SpanId id);
   // Makes the object longer or shorter in place. Returns false when it cannot; nothing has changed.
@@ -135,21 +141,39 @@ class Arena {
   ArenaStatistics statistics();
   void CheckInvariants();
 
-  Mutex& lock() { return lock_; }
+  // For fork(2): nobody is in the middle of a change.
+  void LockAll() ACQUIRE(lock_) {
+    cache_.LockAll();
+    lock_.Lock();
+  }
+  void UnlockAll() RELEASE(lock_) {
+    lock_.Unlock();
+    cache_.UnlockAll();
+  }
 
  private:
   friend struct WindowLayout;  // tells other processes where the figures lie
   static constexpr uint32_t kSegmentLimit = 4096;
 
+  // Pages that a segment grows by at least; 1 MiB keeps mprotect calls rare and tails short.
+  static constexpr PageCount kCommitStep = 256;
   // Pages that are returned under one hold of the lock: a few hundred microseconds.
   static constexpr PageCount kReturnStep = 1024;
 
+  // Where a large object may lie: in a run that lies ready with its memory, or wherever it fits.
+  SpanId TakeCached(size_t pages, size_t alignment);
+  SpanId TakeLarge(size_t pages, size_t alignment, bool* clean);
+  SpanId StartLargeLocked(SpanId id, size_t pages, PageCount run) REQUIRES(lock_);
+  void NoteEndedLocked(size_t pages) REQUIRES(lock_);
+  void TakeBackCached();
+  void GiveLarge(std::span<const RunCache::Run> runs);
   PageHeap& HeapOf(bool small) { return small ? small_runs_ : large_runs_; }
   SpanId TakeLocked(bool small, PageCount pages, PageCount alignment_pages, bool* clean)
       REQUIRES(lock_);
   bool GrowLocked(bool small, PageCount pages) REQUIRES(lock_);
   bool CommitLocked(Segment& segment, PageCount pages) REQUIRES(lock_);
-  void MakeUpForLocked(bool small, PageCount pages) REQUIRES(lock_);
+  bool ResizeLargeLocked(SpanId id, size_t pages) REQUIRES(lock_);
+  void MakeUp();
   Segment* AddSegmentLocked(bool small, PageCount pages) REQUIRES(lock_);
   Segment* NewSegmentLocked(size_t pages, PageCount record_pages) REQUIRES(lock_);
   bool MapMetadataLocked(Segment& segment, PageCount record_pages) REQUIRES(lock_);
@@ -161,6 +185,7 @@ class Arena {
   // Returns memory until `keep` pages are dirty. Returns pages returned.
   size_t ReturnDownTo(bool small, PageCount keep);
 
+  RunCache cache_;
   Mutex lock_{LockRank::kArena};
   PageHeap small_runs_ GUARDED_BY(lock_);
   PageHeap large_runs_ GUARDED_BY(lock_);
@@ -169,6 +194,8 @@ class Arena {
   PageCount segment_pages_ = kWindowPages;
   Segment* free_huge_ GUARDED_BY(lock_) = nullptr;  // linked through `next`
   Residency residency_;
+  PageCount grown_by_[2] GUARDED_BY(lock_) = {};  // large, small: since MakeUp()
+  std::atomic<bool> has_grown_{false};
   std::atomic<bool> defers_return_{false};
   std::atomic<bool> has_excess_{false};
   ArenaStatistics statistics_ GUARDED_BY(lock_);

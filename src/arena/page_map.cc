@@ -17,11 +17,11 @@ void PageMap::SetSpan(SpanId id, PageCount pages, SizeClass size_class) {
   }
 }
 
-void PageMap::SetLarge(SpanId id, PageCount pages) {
+void PageMap::SetEnds(SpanId id, PageCount pages, SizeClass entry_class) {
   std::atomic<PageEntry>* entries = SegmentOf(id).entries + PageOf(id);
   // order: relaxed; see Find().
-  entries[pages - 1].store(PageEntry(kLargeClass, PageEntry::kLastPage), std::memory_order_relaxed);
-  entries[0].store(PageEntry(kLargeClass, 0), std::memory_order_relaxed);
+  entries[pages - 1].store(PageEntry(entry_class, PageEntry::kLastPage), std::memory_order_relaxed);
+  entries[0].store(PageEntry(entry_class, 0), std::memory_order_relaxed);
 }
 
 void PageMap::ClearLarge(SpanId id, PageCount pages) {

@@ -134,8 +134,8 @@ class PageMap {
 
   // Writes the entries of a span of a size class: page i of the span gets i.
   static void SetSpan(SpanId id, PageCount pages, SizeClass size_class);
-  // Marks the first and the last page of a large object.
-  static void SetLarge(SpanId id, PageCount pages);
+  // Marks the first and the last page of a large object, or of a run that one had.
+  static void SetEnds(SpanId id, PageCount pages, SizeClass entry_class);
   // Empties the entries; [PM1].
   static void ClearSpan(SpanId id, PageCount pages);
   static void ClearLarge(SpanId id, PageCount pages);

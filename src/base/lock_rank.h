@@ -15,6 +15,7 @@ enum class LockRank : uint8_t {
   kMesh,            // the mesher, the barrier and the backing; held for one batch of a pass
   kThreadRegistry,  // list of thread heaps; may not allocate from the heap
   kSizeClass,    // one per class: bins and bitmaps of its MiniHeaps; held while a batch is meshed
+  kRunCache,     // one per shard: runs of medium objects that were freed a moment ago
   kArena,        // page runs and segments; system calls that give or take pages
   kBacking,      // pages of the backing windows
   kMetadata,     // chunks that metadata is cut from

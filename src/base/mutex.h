@@ -5,7 +5,7 @@
 // Room: base. Under a Mutex: no allocation from the heap, ever; blocking only where LockRank says.
 //
 // [M1] In debug builds a thread takes locks in strictly rising rank, except locks of one rank that
-//      LockAllInOrder's callers take in a fixed order (kSizeClass, at fork).
+//      LockAllInOrder's callers take in a fixed order (kSizeClass and kRunCache, at fork).
 #pragma once
 
 #include <atomic>

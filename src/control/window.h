@@ -35,8 +35,8 @@ struct WindowRequest {
 
 // A place: `bytes` wide, `offset` behind the start of what the first part of its name says.
 // "runtime": the one object of all state; "heap", "info", "segment", "span", "thread", "vector",
-// "file", "list": a record of that kind, "<kind>.size" bytes apart. A constant has no place:
-// `offset` is its value and `bytes` is 0.
+// "file", "list", "shard": a record of that kind, "<kind>.size" bytes apart. A constant has no
+// place: `offset` is its value and `bytes` is 0.
 struct WindowField {
   char name[40];
   uint32_t bytes;

@@ -100,7 +100,7 @@ bool ForkHandler::TrySeparate() NO_THREAD_SAFETY_ANALYSIS {
 bool ForkHandler::Prepare() NO_THREAD_SAFETY_ANALYSIS {
   LockHeaps();
   SeparateMeshedSpans();
-  global_.arena().lock().Lock();
+  global_.arena().LockAll();
   global_.backing().lock().Lock();
   LockMetadata();
   return refused_ == 0;
@@ -109,7 +109,7 @@ bool ForkHandler::Prepare() NO_THREAD_SAFETY_ANALYSIS {
 void ForkHandler::UnlockArena() NO_THREAD_SAFETY_ANALYSIS {
   UnlockMetadata();
   global_.backing().lock().Unlock();
-  global_.arena().lock().Unlock();
+  global_.arena().UnlockAll();
 }
 
 void ForkHandler::UnlockHeaps() NO_THREAD_SAFETY_ANALYSIS {

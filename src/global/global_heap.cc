@@ -76,21 +76,10 @@ void* GlobalHeap::AllocateLarge(size_t size, size_t alignment, bool zeroed) {
   if (size > PTRDIFF_MAX) return nullptr;
   size_t pages = RoundLarge(PagesFor(size > 0 ? size : 1));
   SpanId id = arena_.AllocateLarge(pages, std::max(alignment, AlignmentOf(pages)), zeroed);
-  if (id == kNoSpan) return nullptr;
-  // order: relaxed; counters for statistics, publish nothing.
-  large_count_.fetch_add(1, std::memory_order_relaxed);
-  large_bytes_.fetch_add(pages << kPageShift, std::memory_order_relaxed);
-  return reinterpret_cast<void*>(PageMap::AddressOf(id));
+  return id != kNoSpan ? reinterpret_cast<void*>(PageMap::AddressOf(id)) : nullptr;
 }
 
-void GlobalHeap::FreeLarge(void* object) {
-  SpanId id = IdOfLarge(object);
-  size_t bytes = PageMap::Record<LargeObject>(id)->pages << kPageShift;
-  arena_.FreeLarge(id);
-  // order: relaxed; counters for statistics, publish nothing.
-  large_count_.fetch_sub(1, std::memory_order_relaxed);
-  large_bytes_.fetch_sub(bytes, std::memory_order_relaxed);
-}
+void GlobalHeap::FreeLarge(void* object) { arena_.FreeLarge(IdOfLarge(object)); }
 
 void* GlobalHeap::ResizeLarge(void* object, size_t size) {
   if (size > PTRDIFF_MAX) return nullptr;
@@ -110,8 +99,6 @@ void* GlobalHeap::ResizeLarge(void* object, size_t size) {
     }
     object = reinterpret_cast<void*>(PageMap::AddressOf(to));
   }
-  // order: relaxed; a counter for statistics, publishes nothing. Wraps on purpose when it shrinks.
-  large_bytes_.fetch_add((pages - old_pages) << kPageShift, std::memory_order_relaxed);
   return object;
 }
 
@@ -120,11 +107,7 @@ bool GlobalHeap::ExpandLarge(void* object, size_t size) {
   SpanId id = IdOfLarge(object);
   size_t old_pages = PageMap::Record<LargeObject>(id)->pages;
   size_t pages = RoundLarge(PagesFor(size));
-  if (pages <= old_pages) return true;
-  if (!arena_.ResizeLarge(id, pages)) return false;
-  // order: relaxed; a counter for statistics, publishes nothing.
-  large_bytes_.fetch_add((pages - old_pages) << kPageShift, std::memory_order_relaxed);
-  return true;
+  return pages <= old_pages || arena_.ResizeLarge(id, pages);
 }
 
 size_t GlobalHeap::LargeSize(const void* object) {
@@ -185,16 +168,6 @@ void GlobalHeap::GiveUpDescriptors(unsigned int first, unsigned int last) {
 
 bool GlobalHeap::FoldBriefly(uint64_t deadline_ns) {
   return backing_.has_private_views() && compactor_.Fold(deadline_ns, false) > 0;
-}
-
-size_t GlobalHeap::large_count() const {
-  // order: relaxed; a counter for statistics, publishes nothing.
-  return large_count_.load(std::memory_order_relaxed);
-}
-
-size_t GlobalHeap::large_bytes() const {
-  // order: relaxed; a counter for statistics, publishes nothing.
-  return large_bytes_.load(std::memory_order_relaxed);
 }
 
 }  // namespace mesh

@@ -3,7 +3,6 @@
 // Room: global; composes meshing, miniheap and arena. Locks: those of its parts.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -66,8 +65,8 @@ class GlobalHeap {
   // The program is about to close descriptors `first` to `last`: ours among them are given up.
   void GiveUpDescriptors(unsigned int first, unsigned int last);
 
-  size_t large_count() const;
-  size_t large_bytes() const;
+  size_t large_count() { return arena_.statistics().large_count; }
+  size_t large_bytes() { return arena_.statistics().large_bytes; }
 
   Arena& arena() { return arena_; }
   Backing& backing() { return backing_; }
@@ -88,8 +87,6 @@ class GlobalHeap {
   SpanReleaser releaser_;
   SizeClassHeap heaps_[kClassCount - 1];
   Compactor compactor_;
-  std::atomic<size_t> large_count_{0};
-  std::atomic<size_t> large_bytes_{0};
 };
 
 }  // namespace mesh

@@ -35,8 +35,9 @@ struct WindowLayout {
 
   static constexpr WindowField kFields[] = {
       MESH_PLACE("runtime.heaps", kGlobal, GlobalHeap, heaps_),
-      MESH_PLACE("runtime.large_count", kGlobal, GlobalHeap, large_count_),
-      MESH_PLACE("runtime.large_bytes", kGlobal, GlobalHeap, large_bytes_),
+      MESH_PLACE("runtime.large_count", kArenaFigures, ArenaStatistics, large_count),
+      MESH_PLACE("runtime.large_bytes", kArenaFigures, ArenaStatistics, large_bytes),
+      MESH_PLACE("runtime.cached_runs", kArena + offsetof(Arena, cache_), RunCache, shards_),
       MESH_PLACE("runtime.barrier_tier", kBarrier, WriteBarrier, tier_),
       MESH_PLACE("runtime.mappings_budget", kBudget, MappingBudget, limit_),
       MESH_PLACE("runtime.period_ns", 0, Runtime, period_ns_),
@@ -81,6 +82,10 @@ struct WindowLayout {
       MESH_PLACE("heap.partial", 0, SizeClassHeap, partial_),
       MESH_CONSTANT("list.size", sizeof(SpanList)),
       MESH_PLACE("list.spans", 0, SpanList, size_),
+
+      MESH_CONSTANT("shard.size", sizeof(RunCache::Shard)),
+      MESH_PLACE("shard.runs", 0, RunCache::Shard, count),
+      MESH_PLACE("shard.pages", 0, RunCache::Shard, pages),
 
       MESH_CONSTANT("info.size", sizeof(SizeClassInfo)),
       MESH_CONSTANT("info.count", kClassCount),
