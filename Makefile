@@ -94,7 +94,7 @@ fuzz: setup ## Runs the fuzz targets for FUZZ_SECONDS (60) each; FUZZ_CONFIG=fuz
 	$(AS_OWNER) env BAZEL_FLAGS="$(BAZEL_FLAGS)" FUZZ_FLAGS="$(FUZZ_FLAGS)" \
 	    tools/fuzz/run $(FUZZ_SECONDS) $(FUZZ_CONFIG)
 
-lint: setup ## Checks format, C++ (clang-tidy), Python (ruff, mypy), layers and house rules.
+lint: setup ## Checks format, C++ (clang-tidy), Python (ruff, mypy), Rust (clippy), layers, house rules.
 	@tools/setup lint
 	$(BAZEL) run $(BAZEL_FLAGS) //tools/checks:lint
 
@@ -103,6 +103,7 @@ format: setup ## Formats the C++ and Python files in place.
 
 clean: ## Removes everything that was built.
 	$(BAZEL) clean
+	rm -rf rust/target
 
 setup: ## Installs Bazel, GoogleTest and venv support where they are missing (Debian, Ubuntu).
 	@tools/setup build

@@ -37,7 +37,7 @@ def _merged_archive_impl(ctx):
         mnemonic = "MergeArchive",
         progress_message = "Merging %s" % out.short_path,
     )
-    return [DefaultInfo(files = depset([out]))]
+    return [DefaultInfo(files = depset([out]), runfiles = ctx.runfiles([out]))]
 
 merged_archive = rule(
     implementation = _merged_archive_impl,

@@ -110,11 +110,37 @@ def _shellcheck(tree: SourceTree) -> list[str]:
     return _findings_of(tree, ["shellcheck", *scripts])
 
 
+def _rustfmt(tree: SourceTree) -> list[str]:
+    if shutil.which("rustfmt") is None:
+        return ["rustfmt is not installed (tools/setup lint)"]
+    mode = [] if _FIX.value else ["--check"]
+    files = tree.select(under=("rust/",), suffixes=(".rs",))
+    return _findings_of(tree, ["rustfmt", "--config-path=rust", *mode, *files])
+
+
+def _clippy(tree: SourceTree) -> list[str]:
+    """Reads the bindings without the library behind them, which it need not build."""
+    if shutil.which("cargo-clippy") is None:
+        return ["clippy is not installed (tools/setup lint)"]
+    manifest = "--manifest-path=rust/Cargo.toml"
+    fetch = ["cargo", "fetch", "--quiet", "--locked", manifest]
+    if _findings_of(tree, [*fetch, "--offline"]) and (findings := _findings_of(tree, fetch)):
+        return findings
+    clippy = ["cargo", "clippy", "--quiet", "--offline", "--locked", manifest]
+    return _findings_of(
+        tree,
+        ["env", "DOCS_RS=1", *clippy, "--target-dir=rust/target/clippy", "--workspace",
+         "--all-targets", "--", "-D", "warnings"],
+    )  # fmt: skip
+
+
 STEPS = (
     Step("clang-format", _clang_format),
     Step("ruff", _ruff),
     Step("mypy", _mypy),
     Step("shellcheck", _shellcheck),
+    Step("rustfmt", _rustfmt),
+    Step("clippy", _clippy),
     Step("house", house.check),
     Step("layers", layers.check),
     Step("safety", safety.check),

@@ -1,0 +1,104 @@
+//! Bindings to the C API of Mesh, `mesh/mesh.h`.
+//!
+//! The names, types and rules are those of the header, which is part of this crate
+//! (`mesh/src/libmesh/mesh/mesh.h`) and documents each function: units, errors, threads. A test
+//! compares the two. `mesh-alloc` is what most programs want: a
+//! global allocator, and safe heaps.
+//!
+//! Unless a function says otherwise, any thread may call it at any time, but not a signal handler;
+//! sizes are in bytes; a function that allocates returns null for an error.
+#![allow(non_camel_case_types)]
+#![warn(missing_docs)]
+
+use std::os::raw::{c_char, c_int, c_void};
+
+/// What [`mesh_process_info`] fills in.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct mesh_process_info_t {
+    /// Of objects in use, as large as they are to Mesh.
+    pub live_bytes: usize,
+    /// Physical memory of the process, meshed pages counted once.
+    pub physical_bytes: usize,
+    /// Most resident memory so far, meshed pages counted at each address.
+    pub peak_resident_bytes: usize,
+    /// Page faults without input or output, of all threads so far.
+    pub minor_faults: u64,
+    /// Page faults with it.
+    pub major_faults: u64,
+    /// Processor time in the program, of all threads so far.
+    pub user_ns: u64,
+    /// Processor time in the kernel.
+    pub system_ns: u64,
+    /// Since Mesh came up in this process.
+    pub elapsed_ns: u64,
+}
+
+// Objects.
+extern "C" {
+    /// At least `size` bytes of anything.
+    pub fn mesh_malloc(size: usize) -> *mut c_void;
+    /// As [`mesh_malloc`], all bytes zero.
+    pub fn mesh_zalloc(size: usize) -> *mut c_void;
+    /// As [`mesh_zalloc`], of `count` times `size` bytes.
+    pub fn mesh_calloc(count: usize, size: usize) -> *mut c_void;
+    /// Makes an object `size` bytes long, here or elsewhere; 0 frees it.
+    pub fn mesh_realloc(object: *mut c_void, size: usize) -> *mut c_void;
+    /// As [`mesh_realloc`], of `count` times `size` bytes.
+    pub fn mesh_reallocarray(object: *mut c_void, count: usize, size: usize) -> *mut c_void;
+    /// As [`mesh_realloc`], but on an error the object is freed.
+    pub fn mesh_reallocf(object: *mut c_void, size: usize) -> *mut c_void;
+    /// As [`mesh_reallocarray`], and what comes behind the old bytes is zero.
+    pub fn mesh_recallocarray(
+        object: *mut c_void,
+        old_count: usize,
+        count: usize,
+        size: usize,
+    ) -> *mut c_void;
+    /// Makes an object `size` bytes long at its place, or returns null.
+    pub fn mesh_expand(object: *mut c_void, size: usize) -> *mut c_void;
+    /// Frees an object; null is let pass.
+    pub fn mesh_free(object: *mut c_void);
+    /// A copy of a text.
+    pub fn mesh_strdup(text: *const c_char) -> *mut c_char;
+    /// A copy of at most `most` bytes of a text, with a zero behind them.
+    pub fn mesh_strndup(text: *const c_char, most: usize) -> *mut c_char;
+}
+
+// Aligned objects.
+extern "C" {
+    /// As [`mesh_malloc`], at a multiple of `alignment`, a power of two.
+    pub fn mesh_malloc_aligned(size: usize, alignment: usize) -> *mut c_void;
+    /// As [`mesh_zalloc`], at a multiple of `alignment`, a power of two.
+    pub fn mesh_zalloc_aligned(size: usize, alignment: usize) -> *mut c_void;
+    /// As [`mesh_realloc`], at a multiple of `alignment`, a power of two.
+    pub fn mesh_realloc_aligned(object: *mut c_void, size: usize, alignment: usize) -> *mut c_void;
+}
+
+// Sizes and places.
+extern "C" {
+    /// Bytes that may be used at an object; 0 for null and for what is not Mesh's.
+    pub fn mesh_usable_size(object: *const c_void) -> usize;
+    /// Bytes that [`mesh_malloc`] would give; 0 if there is no such object.
+    pub fn mesh_good_size(size: usize) -> usize;
+    /// Whether an address lies in Mesh's memory.
+    pub fn mesh_is_in_heap(address: *const c_void) -> bool;
+}
+
+// Memory and figures.
+extern "C" {
+    /// Gives free pages back, and meshes first if `force`. Returns bytes.
+    pub fn mesh_collect(force: bool) -> usize;
+    /// Writes figures of the process; `size` is that of the structure.
+    pub fn mesh_process_info(info: *mut mesh_process_info_t, size: usize) -> c_int;
+    /// Reads a value, writes one, or runs a command, as `mallctl` of jemalloc does.
+    pub fn mesh_mallctl(
+        name: *const c_char,
+        oldp: *mut c_void,
+        oldlenp: *mut usize,
+        newp: *mut c_void,
+        newlen: usize,
+    ) -> c_int;
+    /// "major.minor.patch" of the library that runs.
+    pub fn mesh_version() -> *const c_char;
+}
