@@ -141,14 +141,14 @@ SpanId Arena::TakeLocked(bool small, PageCount pages, PageCount alignment_pages,
   return runs.Take(pages, alignment_pages, clean);
 }
 
-SpanId Arena::AllocateSpan(SizeClass size_class, uint32_t units) {
+SpanId Arena::AllocateSpan(SizeClass size_class, uint32_t units, SizeClass entry_class) {
   PageCount pages = kSizeClasses[size_class].unit_pages * units;
   bool clean = false;
   SpanId id = kNoSpan;
   {
     MutexLock lock(lock_);
     id = TakeLocked(true, pages, 1, &clean);
-    if (id != kNoSpan) PageMap::SetSpan(id, pages, size_class);
+    if (id != kNoSpan) PageMap::SetSpan(id, pages, entry_class);
   }
   MakeUp();
   return id;

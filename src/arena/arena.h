@@ -30,10 +30,17 @@ namespace mesh {
 
 // What the record of a large object's first page holds.
 struct LargeObject {
-  size_t pages;
+  size_t pages = 0;
   // The pages were brought here by mremap: their mapping merges with no neighbour's, so fresh
   // memory is mapped in their place when the object is freed.
-  bool moved;
+  bool moved = false;
+  // Bytes before the address that the program was given; less than a page.
+  uint16_t shift = 0;
+  // The program heap that it belongs to, 0 for the main heap, and that heap's list of them
+  // (global/program_heaps.h).
+  std::atomic<uint16_t> heap = 0;
+  SpanId next = kNoSpan;
+  SpanId previous = kNoSpan;
 };
 
 struct ArenaStatistics {
@@ -54,15 +61,19 @@ class Arena {
 
   constexpr Arena() = default;
 
-  // A span of `units` units of the class, entries set. kNoSpan when out of memory.
-  SpanId AllocateSpan(SizeClass size_class, uint32_t units);
+  // A span of `units` units of the class, entries of `entry_class` set: its own, or
+  // kProgramHeapClass. kNoSpan when out of memory.
+  SpanId AllocateSpan(SizeClass size_class, uint32_t units, SizeClass entry_class);
+  SpanId AllocateSpan(SizeClass size_class, uint32_t units) {
+    return AllocateSpan(size_class, units, size_class);
+  }
   // Pages for several spans to come, so that spans of one class are neighbours and their mappings
   // can merge: `*pages`, or at least `least` where dirty pages are there but no such run of them.
   // Entries are kReservedClass. `*dirty`: memory may lie behind them. kNoSpan when out of memory.
   SpanId ReserveRun(PageCount least, PageCount* pages, bool* dirty);
   // Makes the first pages of such a run a span. Takes no lock.
-  static void StartSpan(SpanId id, PageCount pages, SizeClass size_class) {
-    PageMap::SetSpan(id, pages, size_class);
+  static void StartSpan(SpanId id, PageCount pages, SizeClass entry_class) {
+    PageMap::SetSpan(id, pages, entry_class);
   }
   // Gives a span of a size class back. `dirty` is false when fresh memory was mapped over it.
   void FreeSpan(SpanId id, PageCount pages, bool dirty);
@@ -105,8 +116,8 @@ class Arena {
     }
   }
 
-  // Calls visit(SpanId, SizeClass) for every span of a size class. Takes no lock: the caller keeps
-  // spans from coming, and they go only by `visit` itself; so it holds the locks of all size
+  // Calls visit(SpanId) for every span of a size class, of whatever heap. Takes no lock: the caller
+  // keeps spans from coming, and they go only by `visit` itself; so it holds the locks of all size
   // classes.
   template <typename Visit>
   void ForEachSpan(Visit visit) NO_THREAD_SAFETY_ANALYSIS {
@@ -116,10 +127,9 @@ class Arena {
       for (PageIndex page = 0; page < segment.committed; page++) {
         // order: relaxed; the locks that the caller holds order it.
         PageEntry entry = segment.entries[page].load(std::memory_order_relaxed);
-        bool is_span = !entry.is_empty() && entry.size_class() < kClassCount;
-        if (is_span && entry.page_in_span() == 0) {
-          visit(PageMap::IdOf(segment, page), entry.size_class());
-        }
+        bool is_span = !entry.is_empty() && (entry.size_class() < kClassCount ||
+                                             entry.size_class() == kProgramHeapClass);
+        if (is_span && entry.page_in_span() == 0) visit(PageMap::IdOf(segment, page));
       }
     }
   }

@@ -1,4 +1,6 @@
 // Large objects of the Arena, those that have a segment of their own excepted (arena_huge.cc).
+#include <new>
+
 #include "src/arena/arena.h"
 #include "src/os/memory.h"
 
@@ -45,7 +47,7 @@ SpanId Arena::TakeLarge(size_t pages, size_t alignment, bool* clean) {
 }
 
 SpanId Arena::StartLargeLocked(SpanId id, size_t pages, PageCount run) {
-  *PageMap::Record<LargeObject>(id) = {pages, false};
+  new (PageMap::Record<LargeObject>(id)) LargeObject{pages};
   statistics_.large_count++;
   statistics_.large_bytes += pages << kPageShift;
   PageMap::SetEnds(id, run, kLargeClass);
@@ -75,21 +77,22 @@ void Arena::GiveLarge(std::span<const RunCache::Run> runs) {
 
 void Arena::FreeLarge(SpanId id) {
   // Until the lock is taken it is the caller's.
-  LargeObject object = *PageMap::Record<LargeObject>(id);
-  if (RunCache::Takes(object.pages) && !object.moved) {
+  const size_t pages = PageMap::Record<LargeObject>(id)->pages;
+  const bool moved = PageMap::Record<LargeObject>(id)->moved;
+  if (RunCache::Takes(pages) && !moved) {
     RunCache::Leaving leaving;
-    cache_.Give({id, static_cast<PageCount>(object.pages)}, &leaving);
+    cache_.Give({id, static_cast<PageCount>(pages)}, &leaving);
     return GiveLarge({leaving.runs, leaving.count});
   }
   bool is_huge = PageMap::SegmentOf(id).huge_reserved != 0;
-  size_t there = is_huge ? 0 : residency_.Estimate(PageMap::AddressOf(id), object.pages);
+  size_t there = is_huge ? 0 : residency_.Estimate(PageMap::AddressOf(id), pages);
   MutexLock lock(lock_);
-  NoteEndedLocked(object.pages);
+  NoteEndedLocked(pages);
   if (is_huge) return FreeHugeLocked(id);
-  size_t bytes = object.pages << kPageShift;
-  bool fresh = object.moved && os::MapPrivateFixed(PageMap::AddressOf(id), bytes).ok();
-  PageMap::ClearLarge(id, static_cast<PageCount>(object.pages));
-  large_runs_.Give(id, static_cast<PageCount>(object.pages), !fresh, static_cast<PageCount>(there));
+  size_t bytes = pages << kPageShift;
+  bool fresh = moved && os::MapPrivateFixed(PageMap::AddressOf(id), bytes).ok();
+  PageMap::ClearLarge(id, static_cast<PageCount>(pages));
+  large_runs_.Give(id, static_cast<PageCount>(pages), !fresh, static_cast<PageCount>(there));
   LimitDirtyLocked(false);
 }
 

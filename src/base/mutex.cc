@@ -52,7 +52,7 @@ void Mutex::WakeOne() { FutexWake(state_, 1); }
 #if MESH_DEBUG
 namespace {
 // How many locks of each rank this thread holds.
-thread_local uint8_t held_by_rank[static_cast<int>(LockRank::kLeaf) + 1];
+thread_local uint32_t held_by_rank[static_cast<int>(LockRank::kLeaf) + 1];
 }  // namespace
 
 void Mutex::NoteTaken() {

@@ -24,14 +24,16 @@ constexpr int kLeastTries = 32;
 void ForkHandler::LockHeaps() NO_THREAD_SAFETY_ANALYSIS {
   global_.compactor().lock().Lock();
   registry_.lock().Lock();
+  global_.program_heaps().lock().Lock();
   for (SizeClassHeap& heap : global_.size_class_heaps()) heap.lock().Lock();
+  global_.program_heaps().LockClasses();
 }
 
 void ForkHandler::MakeViewsPrivate() NO_THREAD_SAFETY_ANALYSIS {
   Backing& backing = global_.backing();
-  global_.arena().ForEachSpan([&](SpanId id, SizeClass size_class) {
-    if (!kSizeClasses[size_class].meshable) return;
+  global_.arena().ForEachSpan([&](SpanId id) {
     MiniHeap* span = MiniHeap::Of(id);
+    if (!span->info().meshable) return;
     // One that an earlier fork separated, when another one was refused, has copies of its own.
     if (span->memory() != SpanMemory::kBacked || !backing.NeedsSeparation(span->backing())) return;
     Separate(span);
@@ -84,7 +86,7 @@ void ForkHandler::CopyBatch() NO_THREAD_SAFETY_ANALYSIS {
   for (uint32_t i = 0; i < count; i++) {
     // An empty one went when the rest of its group was split off.
     if (batch_[i] == nullptr || PageMap::Find(ranges_[i].address).is_empty()) continue;
-    global_.size_class_heap(batch_[i]->size_class()).SplitOffLocked(batch_[i]);
+    global_.HeapOf(*batch_[i]).SplitOffLocked(batch_[i]);
   }
 }
 
@@ -113,7 +115,9 @@ void ForkHandler::UnlockArena() NO_THREAD_SAFETY_ANALYSIS {
 }
 
 void ForkHandler::UnlockHeaps() NO_THREAD_SAFETY_ANALYSIS {
+  global_.program_heaps().UnlockClasses();
   for (SizeClassHeap& heap : global_.size_class_heaps()) heap.lock().Unlock();
+  global_.program_heaps().lock().Unlock();
   registry_.lock().Unlock();
   global_.compactor().lock().Unlock();
 }
@@ -128,6 +132,7 @@ void ForkHandler::Child(ThreadLocalHeap* mine, SyscallBuffers::Record* record,
   if (refused_ > 0) Fatal("fork: the kernel refused to separate the child's memory");
   // Nobody sleeps on the locks here, but their words may say so: the wake-ups are for nobody.
   global_.compactor().AfterForkInChildLocked();
+  global_.program_heaps().ReseedLocked(seed);
   UnlockArena();
   UnlockHeaps();
   global_.barrier().AfterForkInChild(record);

@@ -33,15 +33,24 @@ static_assert(WaitMeter::kBuckets == kPauseBuckets);
 
 }  // namespace
 
-Compactor::Compactor(std::span<SizeClassHeap> heaps, Arena& arena, Mesher& mesher,
-                     WriteBarrier& barrier, MappingBudget& budget)
+Compactor::Compactor(std::span<SizeClassHeap> heaps, const ProgramClassList& program_classes,
+                     Arena& arena, Mesher& mesher, WriteBarrier& barrier, MappingBudget& budget)
     : heaps_(heaps),
+      program_classes_(program_classes),
       arena_(arena),
       mesher_(mesher),
       barrier_(barrier),
       budget_(budget),
       meter_(os::MonotonicNs) {
   for (SizeClassHeap& heap : heaps_) heap.set_meter(&meter_);
+}
+
+SizeClassHeap* Compactor::After(SizeClassHeap* heap) const {
+  if (heap->program_heap() != 0) {
+    return heap->next_program_class() != nullptr ? heap->next_program_class() : heaps_.data();
+  }
+  if (heap != &heaps_.back()) return heap + 1;
+  return program_classes_.front() != nullptr ? program_classes_.front() : heaps_.data();
 }
 
 // False when this thread or process must not mesh, or there is no scratch memory.
@@ -67,19 +76,19 @@ void Compactor::RefreshBudgetLocked() {
     budget_.Refresh();
     auto wealth = static_cast<uint32_t>(budget_.limit() / kUsualMappings);
     if (wealth <= mapping_wealth_) return;
-    for (SizeClassHeap& heap : heaps_) heap.set_mapping_wealth(wealth);
+    ForEachHeap([&](SizeClassHeap& heap) { heap.set_mapping_wealth(wealth); });
     mapping_wealth_ = wealth;
     return;
   }
   int64_t pages = 0;
   int64_t meshed_pages = 0;
-  for (SizeClassHeap& heap : heaps_) {
+  ForEachHeap([&](SizeClassHeap& heap) {
     SizeClassStatistics statistics = heap.statistics();
     pages += static_cast<int64_t>(statistics.pages);
     meshed_pages += static_cast<int64_t>(statistics.meshed_pages);
-  }
+  });
   if (pages > kPagesBeforeLongSpans && !has_long_spans_) {
-    for (SizeClassHeap& heap : heaps_) heap.AllowSpanPages(kLongSpanPages);
+    ForEachHeap([](SizeClassHeap& heap) { heap.AllowSpanPages(kLongSpanPages); });
     has_long_spans_ = true;
   }
   budget_.Refresh(pages, meshed_pages);
@@ -176,7 +185,7 @@ PassResult Compactor::Run(const PassLimits& limits, bool wait) {
   }
   if (may_begin) {
     if (limits.every_class) progress_ = {};
-    size_t classes = heaps_.size();
+    size_t classes = heap_count();
     while (os::MonotonicNs() < limits.deadline_ns && (wait || !is_awaited())) {
       if (progress_.heap != nullptr) {
         if (!Step(limits, wait, &result)) break;
@@ -202,8 +211,10 @@ PassResult Compactor::Run(const PassLimits& limits, bool wait) {
 }
 
 uint32_t Compactor::Fold(uint64_t deadline_ns, bool wait) {
-  auto has_meshed = [](SizeClassHeap& heap) { return heap.statistics().meshed > 0; };
-  if (std::none_of(heaps_.begin(), heaps_.end(), has_meshed)) return 0;
+  bool has_meshed = false;
+  ForEachHeap(
+      [&](SizeClassHeap& heap) { has_meshed = has_meshed || heap.statistics().meshed > 0; });
+  if (!has_meshed) return 0;
   if (!EnterPass(wait)) return 0;
   uint32_t saved = 0;
   os::PageTable table;
@@ -213,8 +224,9 @@ uint32_t Compactor::Fold(uint64_t deadline_ns, bool wait) {
     lock_.Unlock();
   }
   if (may_begin && table.Open().ok()) {
-    for (size_t classes = 0; classes < heaps_.size() && os::MonotonicNs() < deadline_ns;) {
-      SizeClassHeap& heap = heaps_[fold_class_];
+    if (fold_heap_ == nullptr) fold_heap_ = heaps_.data();
+    for (size_t classes = 0; classes < heap_count() && os::MonotonicNs() < deadline_ns;) {
+      SizeClassHeap& heap = *fold_heap_;
       if (MayMove(kSizeClasses[heap.size_class()]) && heap.statistics().meshed > 0) {
         LetOthersIn();
         if (!Enter(wait)) break;
@@ -227,7 +239,7 @@ uint32_t Compactor::Fold(uint64_t deadline_ns, bool wait) {
         if (fold_cursor_ != kNoSpan) continue;
       }
       fold_cursor_ = kNoSpan;
-      fold_class_ = (fold_class_ + 1) % heaps_.size();
+      fold_heap_ = After(fold_heap_);
       classes++;
     }
   }
@@ -236,19 +248,24 @@ uint32_t Compactor::Fold(uint64_t deadline_ns, bool wait) {
 }
 
 void Compactor::BeginClass(const PassLimits& limits, PassResult* result) {
-  SizeClassHeap& heap = heaps_[next_class_];
-  next_class_ = (next_class_ + 1) % heaps_.size();
+  if (next_heap_ == nullptr) next_heap_ = heaps_.data();
+  SizeClassHeap& heap = *next_heap_;
+  next_heap_ = After(next_heap_);
+  if (limits.program_heap != 0 && heap.program_heap() != limits.program_heap) return;
   if (!MayMove(kSizeClasses[heap.size_class()])) return;
   if (!heap.TakeChanged() && !limits.every_class) return;
   // To find out that there are none, the survey would look at every page of the arena.
   if (heap.statistics().spans == 0) return;
-  ChooseFrames();
-  result->is_limited |= frame_units_[heap.size_class() - 1] != 1;
-  if (frame_units_[heap.size_class() - 1] == kNoFrame) {
+  if (heap.program_heap() == 0) ChooseFrames();
+  const uint32_t units = FrameUnits(heap);
+  result->is_limited |= units != 1;
+  if (units == kNoFrame) {
     heap.NoteChanged();  // for when there are mappings
     return;
   }
-  made_units_[heap.size_class() - 1] = frame_units_[heap.size_class() - 1];
+  if (heap.program_heap() == 0) {
+    made_units_[heap.size_class() - 1] = static_cast<uint8_t>(units);
+  }
   progress_ = {};
   progress_.heap = &heap;
 }
@@ -325,7 +342,7 @@ void Compactor::NoteBatchLocked(const MeshResult& result) {
 
 void Compactor::NotePass(bool is_limited) {
   uint64_t pages = 0;
-  for (SizeClassHeap& heap : heaps_) pages += heap.statistics().meshed_pages;
+  ForEachHeap([&](SizeClassHeap& heap) { pages += heap.statistics().meshed_pages; });
   MutexLock lock(lock_);
   if (is_limited) statistics_.mappings_refused++;
   if (pages > statistics_.pages_saved_peak) statistics_.pages_saved_peak = pages;

@@ -57,13 +57,15 @@ struct PassLimits {
   uint64_t deadline_ns = UINT64_MAX;  // monotonic; a batch that has begun is finished
   uint64_t looks_per_class = 0;       // of a plan (GroupPacker)
   bool every_class = false;           // also those where nothing has changed since the last pass
-  bool look_again = false;  // what was looked at counts as changed: a longer look may find more
+  bool look_again = false;    // what was looked at counts as changed: a longer look may find more
+  uint16_t program_heap = 0;  // if not 0: its classes alone
 };
 
 class Compactor {
  public:
-  Compactor(std::span<SizeClassHeap> heaps, Arena& arena, Mesher& mesher, WriteBarrier& barrier,
-            MappingBudget& budget);
+  // `heaps`: the classes of the main heap; `program_classes`: those of the program's.
+  Compactor(std::span<SizeClassHeap> heaps, const ProgramClassList& program_classes, Arena& arena,
+            Mesher& mesher, WriteBarrier& barrier, MappingBudget& budget);
 
   // Mappings are made with fork(2) in mind ([MB2]); before first use.
   void set_spares_forks(bool spares) { spares_forks_ = spares; }
@@ -154,6 +156,20 @@ class Compactor {
     uint32_t next = 0;    // first group that is not meshed
   };
 
+  template <typename Visit>
+  void ForEachHeap(Visit visit) const {
+    for (SizeClassHeap& heap : heaps_) visit(heap);
+    program_classes_.ForEach(visit);
+  }
+  // The class that comes after another, round all heaps.
+  SizeClassHeap* After(SizeClassHeap* heap) const;
+  size_t heap_count() const { return heaps_.size() + program_classes_.size(); }
+  // Units of the frames to make in the class. Mappings are shared out to the main heap's classes;
+  // those of program heaps get none for frames, so each of their spans costs one.
+  uint32_t FrameUnits(const SizeClassHeap& heap) const REQUIRES(pass_lock_) {
+    return heap.program_heap() != 0 ? 1 : frame_units_[heap.size_class() - 1];
+  }
+
   bool Enter(bool wait) TRY_ACQUIRE(true, lock_);
   bool is_awaited() const {
     // order: relaxed; see EnterPass().
@@ -189,6 +205,7 @@ class Compactor {
   bool has_long_spans_ GUARDED_BY(lock_) = false;
   uint32_t mapping_wealth_ GUARDED_BY(lock_) = 1;
   std::span<SizeClassHeap> heaps_;
+  const ProgramClassList& program_classes_;
   Arena& arena_;
   Mesher& mesher_;
   WriteBarrier& barrier_;
@@ -204,8 +221,8 @@ class Compactor {
   size_t covered_bytes_ GUARDED_BY(lock_) = 0;
   uint32_t covered_epoch_ GUARDED_BY(lock_) = 0;
   uint64_t covered_given_ GUARDED_BY(lock_) = 0;
-  size_t next_class_ GUARDED_BY(pass_lock_) = 0;
-  size_t fold_class_ GUARDED_BY(pass_lock_) = 0;
+  SizeClassHeap* next_heap_ GUARDED_BY(pass_lock_) = nullptr;  // null: the first
+  SizeClassHeap* fold_heap_ GUARDED_BY(pass_lock_) = nullptr;
   SpanId fold_cursor_ GUARDED_BY(pass_lock_) = kNoSpan;
   CompactorStatistics statistics_ GUARDED_BY(lock_);
 };

@@ -44,7 +44,7 @@ void Compactor::AddCandidate(const Candidate& candidate, uint32_t taken) {
 void Compactor::BeginPlan() {
   Progress& p = progress_;
   PageCount pages = kSizeClasses[p.heap->size_class()].unit_pages * p.units;
-  p.frame = frame_units_[p.heap->size_class() - 1] / p.units;
+  p.frame = FrameUnits(*p.heap) / p.units;
   if (p.frame == 0) p.frame = 1;
   p.count = 0;
   uint32_t taken = 0;

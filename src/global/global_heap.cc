@@ -45,10 +45,11 @@ size_t AlignmentOf(size_t pages) {
 SpanId IdOfLarge(const void* object) {
   uintptr_t address = reinterpret_cast<uintptr_t>(object);
   PageEntry entry = PageMap::Find(address);
-  if (entry.page_in_span() != 0 || address % kPageSize != 0) {
+  const SpanId id = PageMap::SpanOf(address, entry);
+  if (entry.page_in_span() != 0 || address % kPageSize != PageMap::Record<LargeObject>(id)->shift) {
     FatalAt("free of a pointer into the middle of an object", object);
   }
-  return PageMap::SpanOf(address, entry);
+  return id;
 }
 
 }  // namespace
@@ -56,7 +57,8 @@ SpanId IdOfLarge(const void* object) {
 GlobalHeap::GlobalHeap()
     : mesher_(backing_, barrier_, budget_),
       releaser_(arena_, budget_),
-      compactor_(heaps_, arena_, mesher_, barrier_, budget_) {
+      program_heaps_(arena_, backing_, releaser_, heaps_),
+      compactor_(heaps_, program_heaps_.classes(), arena_, mesher_, barrier_, budget_) {
   for (SizeClass c = 1; c < kClassCount; c++) {
     size_class_heap(c).Init(c, &arena_, &backing_, &releaser_);
   }
@@ -72,20 +74,46 @@ void GlobalHeap::ExpectForks(bool expected) {
   compactor_.set_spares_forks(expected);
 }
 
-void* GlobalHeap::AllocateLarge(size_t size, size_t alignment, bool zeroed) {
-  if (size > PTRDIFF_MAX) return nullptr;
-  size_t pages = RoundLarge(PagesFor(size > 0 ? size : 1));
-  SpanId id = arena_.AllocateLarge(pages, std::max(alignment, AlignmentOf(pages)), zeroed);
-  return id != kNoSpan ? reinterpret_cast<void*>(PageMap::AddressOf(id)) : nullptr;
+SizeClassHeap& GlobalHeap::HeapOf(const MiniHeap& span) {
+  if (PageMap::Find(span.address()).size_class() != kProgramHeapClass) {
+    return size_class_heap(span.size_class());
+  }
+  SizeClassHeap* heap = program_heaps_.ClassOf(span);
+  MESH_CHECK(heap != nullptr);
+  return *heap;
 }
 
-void GlobalHeap::FreeLarge(void* object) { arena_.FreeLarge(IdOfLarge(object)); }
+void* GlobalHeap::AllocateLarge(size_t size, size_t alignment, bool zeroed, size_t shift) {
+  if (size > PTRDIFF_MAX) return nullptr;
+  size_t pages = RoundLarge(PagesFor(size + shift > 0 ? size + shift : 1));
+  SpanId id = arena_.AllocateLarge(pages, std::max(alignment, AlignmentOf(pages)), zeroed);
+  if (id == kNoSpan) return nullptr;
+  PageMap::Record<LargeObject>(id)->shift = static_cast<uint16_t>(shift);
+  return reinterpret_cast<void*>(PageMap::AddressOf(id) + shift);
+}
+
+void* GlobalHeap::AllocateLargeIn(ProgramHeap* heap, uint32_t generation, size_t size,
+                                  size_t alignment, bool zeroed, bool* is_over) {
+  void* object = AllocateLarge(size, alignment, zeroed);
+  if (object == nullptr) return nullptr;
+  *is_over = !program_heaps_.AdoptLarge(heap, generation, IdOfLarge(object));
+  if (!*is_over) return object;
+  FreeLarge(object);
+  return nullptr;
+}
+
+void GlobalHeap::FreeLarge(void* object) {
+  SpanId id = IdOfLarge(object);
+  program_heaps_.ForgetLarge(id);
+  arena_.FreeLarge(id);
+}
 
 void* GlobalHeap::ResizeLarge(void* object, size_t size) {
   if (size > PTRDIFF_MAX) return nullptr;
   SpanId id = IdOfLarge(object);
+  const size_t shift = PageMap::Record<LargeObject>(id)->shift;
   size_t old_pages = PageMap::Record<LargeObject>(id)->pages;
-  size_t pages = RoundLarge(PagesFor(size));
+  size_t pages = RoundLarge(PagesFor(size + shift));
   if (pages == old_pages) return object;
   if (!arena_.ResizeLarge(id, pages)) {
     // Smaller, but it cannot be cut: it is copied by the caller. Larger: its pages move.
@@ -93,11 +121,14 @@ void* GlobalHeap::ResizeLarge(void* object, size_t size) {
     pages = RoundLarge(pages + pages / kRoomShare);
     SpanId to = arena_.AllocateLarge(pages, AlignmentOf(pages), false);
     if (to == kNoSpan) return nullptr;
+    PageMap::Record<LargeObject>(to)->shift = static_cast<uint16_t>(shift);
+    program_heaps_.ReplaceLarge(id, to);
     if (!arena_.MoveLarge(id, to)) {
+      program_heaps_.ReplaceLarge(to, id);
       arena_.FreeLarge(to);
       return nullptr;
     }
-    object = reinterpret_cast<void*>(PageMap::AddressOf(to));
+    object = reinterpret_cast<void*>(PageMap::AddressOf(to) + shift);
   }
   return object;
 }
@@ -106,12 +137,14 @@ bool GlobalHeap::ExpandLarge(void* object, size_t size) {
   if (size > PTRDIFF_MAX) return false;
   SpanId id = IdOfLarge(object);
   size_t old_pages = PageMap::Record<LargeObject>(id)->pages;
-  size_t pages = RoundLarge(PagesFor(size));
-  return pages <= old_pages || arena_.ResizeLarge(id, pages);
+  size_t pages = RoundLarge(PagesFor(size + PageMap::Record<LargeObject>(id)->shift));
+  if (pages <= old_pages) return true;
+  return arena_.ResizeLarge(id, pages);
 }
 
 size_t GlobalHeap::LargeSize(const void* object) {
-  return PageMap::Record<LargeObject>(IdOfLarge(object))->pages << kPageShift;
+  const LargeObject* large = PageMap::Record<LargeObject>(IdOfLarge(object));
+  return (large->pages << kPageShift) - large->shift;
 }
 
 void* GlobalHeap::AllocateDirect(SizeClass size_class) {
@@ -129,15 +162,15 @@ void GlobalHeap::FreeDirect(void* object, SizeClass size_class) {
 size_t GlobalHeap::Scavenge() {
   size_t released = 0;
   for (SizeClassHeap& heap : heaps_) released += heap.ReleaseFreeSlots();
+  released += program_heaps_.ReleaseFreeSlots(nullptr);
   return released + arena_.Purge(0);
 }
 
-size_t GlobalHeap::Compact() {
+size_t GlobalHeap::RunToTheEnd(uint16_t program_heap) {
   PassLimits limits;
   limits.looks_per_class = kThoroughLooks;
   limits.every_class = true;
-  size_t folded = 0;
-  if (backing_.has_private_views()) folded = compactor_.Fold(UINT64_MAX, true);
+  limits.program_heap = program_heap;
   size_t freed = 0;
   // What one pass leaves for want of mappings, the next may find some for.
   for (int pass = 0; pass < kMostPasses; pass++) {
@@ -145,7 +178,22 @@ size_t GlobalHeap::Compact() {
     freed += result.freed;
     if (result.freed == 0 || !result.is_limited) break;
   }
-  return freed + (folded << kPageShift) + Scavenge();
+  return freed;
+}
+
+size_t GlobalHeap::Compact() {
+  size_t folded = 0;
+  if (backing_.has_private_views()) folded = compactor_.Fold(UINT64_MAX, true);
+  // What waits to be handed out would be copied, and keep its spans.
+  size_t released = program_heaps_.ReleaseFreeSlots(nullptr);
+  size_t freed = RunToTheEnd(0);
+  return freed + released + (folded << kPageShift) + Scavenge();
+}
+
+size_t GlobalHeap::CompactHeap(const ProgramHeap* heap, bool meshes) {
+  size_t released = program_heaps_.ReleaseFreeSlots(heap);
+  if (meshes) released += RunToTheEnd(heap->id());
+  return released + arena_.Purge(0);
 }
 
 PassResult GlobalHeap::CompactBriefly(uint64_t deadline_ns, bool thorough) {

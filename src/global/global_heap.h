@@ -8,6 +8,7 @@
 
 #include "src/arena/arena.h"
 #include "src/global/compactor.h"
+#include "src/global/program_heaps.h"
 #include "src/global/size_class_heap.h"
 #include "src/meshing/backing.h"
 #include "src/meshing/barrier.h"
@@ -25,6 +26,10 @@ class GlobalHeap {
 
   SizeClassHeap& size_class_heap(SizeClass size_class) { return heaps_[size_class - 1]; }
   std::span<SizeClassHeap> size_class_heaps() { return heaps_; }
+  // The heaps that the program has made.
+  ProgramHeaps& program_heaps() { return program_heaps_; }
+  // The class that a span belongs to, of whatever heap.
+  SizeClassHeap& HeapOf(const MiniHeap& span);
 
   // Whether forks must stay cheap: then spans get long early, at some cost in how densely they
   // mesh, because each mapping that meshing makes is one more for fork(2) to copy. Before first
@@ -33,7 +38,11 @@ class GlobalHeap {
 
   // An object of more than kMaxSmallSize bytes, or of an alignment above a page. Null when out of
   // memory. `zeroed`: all bytes are zero.
-  void* AllocateLarge(size_t size, size_t alignment, bool zeroed);
+  // `shift`: bytes, less than a page, from the alignment to what is returned.
+  void* AllocateLarge(size_t size, size_t alignment, bool zeroed, size_t shift = 0);
+  // The same for a program heap; *is_over as in ProgramHeaps::Allocate().
+  void* AllocateLargeIn(ProgramHeap* heap, uint32_t generation, size_t size, size_t alignment,
+                        bool zeroed, bool* is_over);
   // `object` has an entry of kLargeClass.
   void FreeLarge(void* object);
   // Part of a large object's size that it may have beyond what was asked for, after a realloc.
@@ -53,6 +62,8 @@ class GlobalHeap {
   size_t Scavenge();
   // Meshes all that can be meshed, then Scavenge(). Returns bytes.
   size_t Compact();
+  // The same inside one program heap.
+  size_t CompactHeap(const ProgramHeap* heap, bool meshes);
   // A pass of limited length, unless another one runs. `thorough`: the thread has time, so that
   // more spans are tried against each other.
   PassResult CompactBriefly(uint64_t deadline_ns, bool thorough);
@@ -76,6 +87,10 @@ class GlobalHeap {
 
  private:
   friend struct WindowLayout;  // tells other processes where the figures lie
+
+  // Passes until nothing more is gained: over all heaps, or over one that the program has made.
+  size_t RunToTheEnd(uint16_t program_heap);
+
   // The owner id of AllocateDirect(): attached for one call only.
   static constexpr uint16_t kDirectOwner = 1;
 
@@ -86,6 +101,7 @@ class GlobalHeap {
   Mesher mesher_;
   SpanReleaser releaser_;
   SizeClassHeap heaps_[kClassCount - 1];
+  ProgramHeaps program_heaps_;
   Compactor compactor_;
 };
 

@@ -9,7 +9,7 @@ uint32_t SizeClassHeap::Survey(SpanId* cursor, std::span<Candidate> out) {
   uint32_t looked = 0;
   MutexLock lock(lock_);
   while (looked < kSurveyedSpans && count < out.size()) {
-    if (!arena_->SeekSpan(cursor, size_class_, &pages)) break;
+    if (!NextSpanLocked(WalkOf::kSurvey, cursor, &pages)) break;
     MiniHeap* span = MiniHeap::Of(*cursor);
     looked++;
     if (span->place_ == SpanPlace::kAttached && span->in_use_ == 0) {
@@ -33,7 +33,7 @@ std::span<MiniHeap*> SizeClassHeap::GatherLocked(std::span<const SpanId> spans, 
   for (SpanId id : spans) {
     // Since the plan was made, the span may have gone, and another one come to be there.
     PageEntry entry = PageMap::Find(PageMap::AddressOf(id));
-    if (entry.size_class() != size_class_ || entry.page_in_span() != 0) continue;
+    if (!IsMineLocked(entry, id) || entry.page_in_span() != 0) continue;
     MiniHeap* leader = MiniHeap::Of(id)->leader();
     if (leader->units() != units || !IsCandidate(leader)) continue;
     Bitmap own = leader->GroupOccupancy();
@@ -55,7 +55,7 @@ void SizeClassHeap::PutBackLocked(Gathered* gathered, size_t count) {
 void SizeClassHeap::WithdrawLocked(MiniHeap* leader) {
   RemoveFromListLocked(leader);
   leader->SetPlace(SpanPlace::kWithdrawn);
-  leader->owner_ = 0;
+  leader->set_owner(RestingOwner());
 }
 
 void SizeClassHeap::RestoreLocked(MiniHeap* leader) {
@@ -75,51 +75,59 @@ MeshResult SizeClassHeap::RunBatchLocked(Mesher& mesher) {
   return result;
 }
 
+bool SizeClassHeap::AddToFoldLocked(MiniHeap* span, FoldPlan* plan) {
+  if (!span->is_backed()) return true;
+  MiniHeap* leader = span->leader();
+  if (leader->place() == SpanPlace::kWithdrawn) return true;
+  bool can_move = !backing_->CanShow(span->backing());
+  bool is_wasteful = can_move && backing_->IsWasteful(span->backing());
+  // New objects come to be at the addresses of an attached span: it would be copied again at once.
+  if (leader->place() == SpanPlace::kAttached && !is_wasteful) return true;
+  os::Result<size_t> copied = plan->table.CopiedPages(span->address(), span->length());
+  if (!copied.ok() || (copied.value == 0 && !is_wasteful)) return true;
+  if (backing_->CanFold(span->backing())) {
+    if (plan->count == kSpansFolded) return false;
+    plan->spans[plan->count++] = span;
+    plan->folded_pages += span->pages();
+  } else if (can_move) {
+    // A fork's child may see the old pages: the group moves to new ones.
+    if (!plan->mesher.Add({&leader, 1})) return plan->mesher.is_empty();
+    WithdrawLocked(leader);
+    plan->folded_pages += leader->member_count() * span->pages();
+  } else {
+    return true;
+  }
+  plan->copied_pages += static_cast<uint32_t>(copied.value);
+  return true;
+}
+
 uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, SpanId* cursor,
                                   uint32_t most_pages) {
-  MiniHeap* spans[kSpansFolded];
-  uint32_t count = 0;
-  uint32_t copied_pages = 0;
-  uint32_t folded_pages = 0;
+  FoldPlan plan{mesher, table};
   PageCount pages = kSurveyedPages;
   MutexLock lock(lock_);
   lock_.set_meter(meter_);
   // Spans of this class do not come or go meanwhile; others are recognised by their entries.
-  for (uint32_t looked = 0; looked < kSpansLookedAt && count < kSpansFolded; looked++) {
-    if (folded_pages >= most_pages) break;
+  for (uint32_t looked = 0; looked < kSpansLookedAt && plan.count < kSpansFolded; looked++) {
+    if (plan.folded_pages >= most_pages) break;
     SpanId before = *cursor;
-    if (!arena_->SeekSpan(cursor, size_class_, &pages)) break;
-    MiniHeap* span = MiniHeap::Of(*cursor);
-    if (!span->is_backed()) continue;
-    MiniHeap* leader = span->leader();
-    if (leader->place() == SpanPlace::kWithdrawn) continue;
-    bool can_move = !backing_->CanShow(span->backing());
-    bool is_wasteful = can_move && backing_->IsWasteful(span->backing());
-    // New objects come to be at the addresses of an attached span: it would be copied again at
-    // once.
-    if (leader->place() == SpanPlace::kAttached && !is_wasteful) continue;
-    os::Result<size_t> copied = table.CopiedPages(span->address(), span->length());
-    if (!copied.ok() || (copied.value == 0 && !is_wasteful)) continue;
-    if (backing_->CanFold(span->backing())) {
-      spans[count++] = span;
-      folded_pages += span->pages();
-      copied_pages += static_cast<uint32_t>(copied.value);
-    } else if (can_move) {
-      // A fork's child may see the old pages: the group moves to new ones.
-      if (!mesher.Add({&leader, 1})) {
-        if (mesher.is_empty()) continue;
-        *cursor = before;  // the batch is full: first of the next
-        break;
-      }
-      WithdrawLocked(leader);
-      folded_pages += leader->member_count() * span->pages();
-      copied_pages += static_cast<uint32_t>(copied.value);
+    if (!NextSpanLocked(WalkOf::kFold, cursor, &pages)) break;
+    bool fits = true;
+    auto add = [&](MiniHeap* span)
+                   NO_THREAD_SAFETY_ANALYSIS { fits = fits && AddToFoldLocked(span, &plan); };
+    if (share_ == nullptr) {
+      add(MiniHeap::Of(*cursor));
+    } else {
+      MiniHeap::Of(*cursor)->ForEachMember(add);  // Lists have leaders alone.
     }
+    if (fits) continue;
+    *cursor = before;  // the batch is full: first of the next
+    break;
   }
   RunBatchLocked(mesher);
-  mesher.Fold({spans, count});
+  mesher.Fold({plan.spans, plan.count});
   lock_.set_meter(nullptr);
-  return copied_pages;
+  return plan.copied_pages;
 }
 
 bool SizeClassHeap::TakeChanged() {

@@ -24,8 +24,10 @@ void Shuffle(const Bitmap& free, uint32_t count, Random& random, SlotIndex* slot
 }  // namespace
 
 void SizeClassHeap::Init(SizeClass size_class, Arena* arena, Backing* backing,
-                         SpanReleaser* releaser) {
+                         SpanReleaser* releaser, ProgramShare* share) {
   size_class_ = size_class;
+  entry_class_ = share == nullptr ? size_class : kProgramHeapClass;
+  share_ = share;
   arena_ = arena;
   backing_ = backing;
   releaser_ = releaser;
@@ -34,9 +36,11 @@ void SizeClassHeap::Init(SizeClass size_class, Arena* arena, Backing* backing,
 void SizeClassHeap::RemoveFromListLocked(MiniHeap* leader) {
   switch (leader->place_) {
     case SpanPlace::kPartial:
+      if (share_ != nullptr) StepOverLocked(leader);
       partial_[leader->bin_].Remove(leader);
       break;
     case SpanPlace::kAttached:
+      if (share_ != nullptr) StepOverLocked(leader);
       attached_.Remove(leader);
       break;
     case SpanPlace::kNowhere:
@@ -49,11 +53,11 @@ void SizeClassHeap::RemoveFromListLocked(MiniHeap* leader) {
 // Puts a leader that is in no list where its occupancy belongs; an empty one goes to the arena.
 void SizeClassHeap::InsertLocked(MiniHeap* leader) {
   MESH_DCHECK(leader->is_leader() && leader->place_ == SpanPlace::kNowhere);
-  leader->owner_ = 0;
+  leader->set_owner(RestingOwner());
   if (leader->in_use_ == 0) return ReleaseGroupLocked(leader);
-  if (leader->is_full()) return;
+  if (leader->is_full() && share_ == nullptr) return;
   leader->SetPlace(SpanPlace::kPartial);
-  leader->bin_ = static_cast<uint8_t>(BinOf(leader));
+  leader->bin_ = static_cast<uint8_t>(leader->is_full() ? kFullBin : BinOf(leader));
   partial_[leader->bin_].PushFront(leader);
 }
 
@@ -93,7 +97,7 @@ void SizeClassHeap::NoteEndedLocked(uint32_t units) {
 
 void SizeClassHeap::AttachToLocked(MiniHeap* leader, uint16_t owner, bool shared) {
   leader->SetPlace(SpanPlace::kAttached);
-  leader->owner_ = owner;
+  leader->set_owner(owner);
   if (!shared) leader->SetHome(owner);
   attached_.PushFront(leader);
 }
@@ -102,7 +106,7 @@ SpanId SizeClassHeap::NewSpanLocked(uint32_t units) {
   const SizeClassInfo& info = kSizeClasses[size_class_];
   PageCount pages = info.unit_pages * units;
   if (!info.meshable || spans_ < kSpansBeforeReserve)
-    return arena_->AllocateSpan(size_class_, units);
+    return arena_->AllocateSpan(size_class_, units, entry_class_);
   if (reserve_pages_ < pages) {
     DropReserveLocked();  // The arena has use for a rest that is too short.
     uint64_t share = pages_ / kReserveShare;
@@ -110,11 +114,11 @@ SpanId SizeClassHeap::NewSpanLocked(uint32_t units) {
         share < kMaxReservePages ? static_cast<PageCount>(share) : kMaxReservePages;
     if (reserved < pages) reserved = pages;
     reserve_ = arena_->ReserveRun(pages, &reserved, &reserve_dirty_);
-    if (reserve_ == kNoSpan) return arena_->AllocateSpan(size_class_, units);
+    if (reserve_ == kNoSpan) return arena_->AllocateSpan(size_class_, units, entry_class_);
     reserve_pages_ = reserved;
   }
   SpanId id = reserve_;
-  Arena::StartSpan(id, pages, size_class_);
+  Arena::StartSpan(id, pages, entry_class_);
   reserve_ += pages;
   reserve_pages_ -= pages;
   return id;
@@ -173,6 +177,7 @@ MiniHeap* SizeClassHeap::StartSpanLocked() {
   SpanId id = NewSpanLocked(units);
   if (id == kNoSpan) return nullptr;
   MiniHeap* fresh = MiniHeap::Start(id, size_class_, units);
+  fresh->set_owner(RestingOwner());
   NoteStartedLocked(fresh);
   return fresh;
 }
@@ -184,9 +189,9 @@ MiniHeap* SizeClassHeap::StartSpanLocked() {
 MiniHeap* SizeClassHeap::FindAttachedLocked(uint16_t owner, SpanId attached) {
   if (attached == kNoSpan) return nullptr;
   PageEntry entry = PageMap::Find(PageMap::AddressOf(attached));
-  if (entry.size_class() != size_class_ || entry.page_in_span() != 0) return nullptr;
+  if (!IsMineLocked(entry, attached) || entry.page_in_span() != 0) return nullptr;
   MiniHeap* span = MiniHeap::Of(attached);
-  return span->owner_ == owner ? span : nullptr;
+  return span->owner() == owner && span->place_ == SpanPlace::kAttached ? span : nullptr;
 }
 
 SlotIndex SizeClassHeap::FirstSlot(const MiniHeap* span, SlotOrder order, bool shared,
@@ -234,6 +239,11 @@ uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, SlotOrder order, bool sh
 uint32_t SizeClassHeap::Refill(uint16_t owner, SpanId* attached, Random& random, SlotOrder order,
                                void** out, uint32_t wanted, uint32_t room) {
   MutexLock lock(lock_);
+  return RefillLocked(owner, attached, random, order, out, wanted, room);
+}
+
+uint32_t SizeClassHeap::RefillLocked(uint16_t owner, SpanId* attached, Random& random,
+                                     SlotOrder order, void** out, uint32_t wanted, uint32_t room) {
   changed_ = true;
   SpanId id = attached == nullptr ? kNoSpan : *attached;
   MiniHeap* span = FindAttachedLocked(owner, id);
@@ -283,12 +293,12 @@ SizeClassStatistics SizeClassHeap::statistics() {
   MutexLock lock(lock_);
   SizeClassStatistics result;
   result.attached = attached_.size();
-  for (const SpanList& list : partial_) result.partial += list.size();
+  for (uint32_t bin = 0; bin < kBins; bin++) result.partial += partial_[bin].size();
   result.spans = spans_;
   result.meshed = members_;
   result.pages = pages_;
   result.meshed_pages = member_pages_;
-  result.in_use = in_use_;
+  result.in_use = in_use_ - (share_ != nullptr ? share_->ready : 0);
   result.spans_started = spans_started_;
   result.spans_peak = spans_peak_;
   return result;
@@ -330,6 +340,10 @@ void SizeClassHeap::CheckInvariants() {
       MESH_CHECK(span->place_ == SpanPlace::kPartial && span->bin_ == bin);
       MESH_CHECK(BinOf(span) <= bin && !span->is_full());
     }
+  }
+  for (MiniHeap* span = partial_[kFullBin].front(); span != nullptr; span = SpanList::Next(span)) {
+    span->CheckInvariants();
+    MESH_CHECK(share_ != nullptr && span->is_full());
   }
   for (MiniHeap* span = attached_.front(); span != nullptr; span = SpanList::Next(span)) {
     span->CheckInvariants();

@@ -8,10 +8,16 @@
 // Room: global; above meshing. Locks: kSizeClass; takes kArena and kBacking under it. System calls
 // happen under it when spans come and go.
 //
+// A class of a program heap (program_heaps.h) has the same, and what no thread has for it: the
+// slots that it hands out next (ProgramShare), and a list of full spans, so that all of it can be
+// found.
+//
 // [SH1] A leader with place kPartial is in the bin of its occupancy, or in a fuller one: frees
 // leave
-//       it there until a refill comes by. kAttached ones are in attached_.
+//       it there until a refill comes by. kAttached ones are in attached_. In a program heap, full
+//       ones are in the last bin; elsewhere in none.
 // [SH2] A span without objects goes back to the arena at once, unless it is attached or withdrawn.
+// [SH3] A span of a program heap has entries of kProgramHeapClass, and owner() names that heap.
 #pragma once
 
 #include <bit>
@@ -21,6 +27,7 @@
 #include "src/arena/arena.h"
 #include "src/base/mutex.h"
 #include "src/base/random.h"
+#include "src/global/program_share.h"
 #include "src/meshing/backing.h"
 #include "src/meshing/frame_planner.h"
 #include "src/meshing/mesher.h"
@@ -43,24 +50,13 @@ struct SizeClassStatistics {
   uint64_t spans_peak = 0;     // most at one time
 };
 
-// The order in which the free slots of a span are handed out.
-//
-// Spans mesh when the objects that are left in them lie at different slots. Objects that are freed
-// at random leave that to chance in any order. A program that keeps every eighth object, or the
-// first of many, would keep the same slots in all spans: a random start for each refill tells them
-// apart, and neighbours in time stay neighbours in memory, as the caches' prefetchers like it.
-enum class SlotOrder : uint8_t {
-  kRandomStart,  // ascending from a random slot, and round
-  kShuffled,     // each at random: published Mesh (PLDI'19 s.4.2)
-  kAscending,
-};
-
 class SizeClassHeap {
  public:
   constexpr SizeClassHeap() = default;
 
-  // Before first use. What is handed in outlives this heap.
-  void Init(SizeClass size_class, Arena* arena, Backing* backing, SpanReleaser* releaser);
+  // Before first use. What is handed in outlives this heap. `share`: of a class of a program heap.
+  void Init(SizeClass size_class, Arena* arena, Backing* backing, SpanReleaser* releaser,
+            ProgramShare* share = nullptr);
 
   // Spans of one length that the class has before it makes longer ones; before first use.
   void set_spans_per_length(uint64_t count) { spans_per_length_ = count; }
@@ -156,6 +152,40 @@ class SizeClassHeap {
   uint32_t FoldBatch(Mesher& mesher, const os::PageTable& table, SpanId* cursor,
                      uint32_t most_pages);
 
+  // ---- Of a class of a program heap (size_class_program.cc) ----
+
+  // One object; null when out of memory, or with *is_over when the heap is of another generation.
+  // *looked: slots had to be looked for.
+  void* TakeOne(uint32_t generation, bool* looked, bool* is_over);
+  // Frees an object whose span is thought to be this class's. False: it is not, any more.
+  bool ReleaseOne(void* object);
+  // Slots that wait to be handed out go back.
+  void DropReady();
+  // Gives all spans back with all objects, or hands them over to `to`, the same class of the main
+  // heap, piece by piece. The heap is of another generation already, so that none are added.
+  // Cost: O(spans).
+  void DestroyAll();
+  void HandOver(SizeClassHeap& to);
+  // Spans that there are, of which as many are named as `out` has room for.
+  uint64_t ListSpans(std::span<SpanId> out);
+  // Of a span that ListSpans() has named: which slots hold objects; none when it has gone.
+  Bitmap ObjectsOf(SpanId id);
+  // How spans are made, as in the same class of the main heap; before first use.
+  void TakeSettings(SizeClassHeap& from);
+  // A new heap has the class.
+  void Restart(uint64_t seed) {
+    MutexLock lock(lock_);
+    share_->random.Seed(seed);
+  }
+  // In a fork's child.
+  void ReseedLocked(uint64_t seed) REQUIRES(lock_) { share_->random.Seed(seed); }
+  // 0: of the main heap.
+  uint16_t program_heap() const { return share_ == nullptr ? 0 : share_->heap; }
+  bool takes_interior() const { return share_ != nullptr && share_->takes_interior; }
+  // The next in the list of all classes of program heaps; set once.
+  SizeClassHeap* next_program_class() const { return next_program_class_; }
+  void set_next_program_class(SizeClassHeap* next) { next_program_class_ = next; }
+
   // Where waits for this class's lock are counted while a batch runs; before first use.
   void set_meter(WaitMeter* meter) { meter_ = meter; }
 
@@ -180,6 +210,8 @@ class SizeClassHeap {
   // By occupancy in eighths, or in quarters and more where slots are no power of two; a span in the
   // last one is full.
   static constexpr uint32_t kBins = 9;
+  // Where program heaps keep spans without free slots.
+  static constexpr uint32_t kFullBin = kBins;
 
   // Spans that one FoldBatch() looks at, for a quarter of a millisecond of pagemap reads, and the
   // most that it folds.
@@ -230,6 +262,41 @@ class SizeClassHeap {
   // Slots that fill whole cache lines, whatever the class: sizes are multiples of 16 bytes.
   static constexpr SlotIndex kSlotsOfLines = 4;
 
+  // What one FoldBatch() does.
+  struct FoldPlan {
+    Mesher& mesher;
+    const os::PageTable& table;
+    MiniHeap* spans[kSpansFolded] = {};
+    uint32_t count = 0;
+    uint32_t copied_pages = 0;
+    uint32_t folded_pages = 0;
+  };
+  // Adds a span, if stores have copied pages of it. False: the plan has no room for it.
+  bool AddToFoldLocked(MiniHeap* span, FoldPlan* plan) REQUIRES(lock_);
+
+  enum class WalkOf : uint8_t { kSurvey, kFold };
+
+  // Whether the page's entry says that a span of this class's own begins there, or lies there.
+  bool IsMineLocked(PageEntry entry, SpanId id) const REQUIRES(lock_) {
+    if (entry.size_class() != entry_class_) return false;
+    if (MESH_LIKELY(share_ == nullptr)) return true;
+    const MiniHeap* span = MiniHeap::Of(id);
+    return span->owner() == share_->heap && span->size_class() == size_class_;
+  }
+  // What owner() is of a span that no thread draws from.
+  uint16_t RestingOwner() const { return share_ == nullptr ? kNobody : share_->heap; }
+  // The next span behind *cursor (kNoSpan: the first) that `walk` comes to: by addresses, or
+  // through the lists of a program heap. False: at the end, or after *pages pages, and *cursor
+  // tells which.
+  bool NextSpanLocked(WalkOf walk, SpanId* cursor, PageCount* pages) REQUIRES(lock_);
+  bool NextListedLocked(WalkOf walk, SpanId* cursor) REQUIRES(lock_);
+  // Walks that stand at a leader that leaves its list go on behind it.
+  void StepOverLocked(const MiniHeap* leader) REQUIRES(lock_);
+  MiniHeap* FirstListedLocked() REQUIRES(lock_);
+  void DropReadyLocked() REQUIRES(lock_);
+  void HandOverGroupLocked(MiniHeap* leader, SizeClassHeap& to) REQUIRES(lock_, to.lock_);
+  uint32_t DestroySomeLocked(uint32_t most) REQUIRES(lock_);
+
   // Fresh pages for a span, from the reserve or from the arena.
   SpanId NewSpanLocked(uint32_t units) REQUIRES(lock_);
   // Gives the reserve back.
@@ -248,6 +315,8 @@ class SizeClassHeap {
   bool IsDenseLocked() const REQUIRES(lock_);
   MiniHeap* StartSpanLocked() REQUIRES(lock_);
   MiniHeap* AttachLocked(uint16_t owner, bool shared) REQUIRES(lock_);
+  uint32_t RefillLocked(uint16_t owner, SpanId* attached, Random& random, SlotOrder order,
+                        void** out, uint32_t wanted, uint32_t room) REQUIRES(lock_);
   void AttachToLocked(MiniHeap* leader, uint16_t owner, bool shared) REQUIRES(lock_);
   MiniHeap* FindAttachedLocked(uint16_t owner, SpanId attached) REQUIRES(lock_);
   // Where to begin to take slots from a span.
@@ -279,6 +348,9 @@ class SizeClassHeap {
 
   Mutex lock_{LockRank::kSizeClass};
   SizeClass size_class_ = kNoClass;
+  SizeClass entry_class_ = kNoClass;  // what page entries of its spans say
+  ProgramShare* share_ = nullptr;     // of a class of a program heap
+  SizeClassHeap* next_program_class_ = nullptr;
   static constexpr uint64_t kBySlots = UINT64_MAX;
   uint64_t spans_per_length_ = kBySlots;
   uint32_t mapping_wealth_ GUARDED_BY(lock_) = 1;
@@ -290,7 +362,7 @@ class SizeClassHeap {
   SpanId reserve_ GUARDED_BY(lock_) = kNoSpan;  // first of the pages taken for spans to come
   PageCount reserve_pages_ GUARDED_BY(lock_) = 0;
   bool reserve_dirty_ GUARDED_BY(lock_) = false;  // memory may lie behind them
-  SpanList partial_[kBins] GUARDED_BY(lock_);
+  SpanList partial_[kBins + 1] GUARDED_BY(lock_);
   SpanList attached_ GUARDED_BY(lock_);
   uint64_t spans_ GUARDED_BY(lock_) = 0;  // virtual spans of this class
   uint64_t spans_of_length_[kLengths] GUARDED_BY(lock_) = {};
@@ -303,5 +375,12 @@ class SizeClassHeap {
   uint64_t backed_pages_ GUARDED_BY(lock_) = 0;  // of spans that show the backing
   bool changed_ GUARDED_BY(lock_) = false;
 };
+
+template <typename Visit>
+void ProgramClassList::ForEach(Visit visit) const {
+  for (SizeClassHeap* heap = front(); heap != nullptr; heap = heap->next_program_class()) {
+    visit(*heap);
+  }
+}
 
 }  // namespace mesh

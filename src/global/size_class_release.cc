@@ -15,9 +15,11 @@ struct UnitPlace {
 // Finds units by the page entries of addresses of which most lie in one window.
 class Window {
  public:
-  // The unit of a span of the class that `object`, any pointer, lies in. False: in none. The caller
-  // holds the class's lock. Fetches the span's record into the cache.
-  MESH_ALWAYS_INLINE bool FindUnit(void* object, SizeClass size_class, UnitPlace* unit) {
+  // The unit of a span of the class that `object`, any pointer, lies in. `entry_class`: what
+  // entries of its spans say. False: in none. The caller holds the class's lock. Fetches the span's
+  // record into the cache.
+  MESH_ALWAYS_INLINE bool FindUnit(void* object, SizeClass size_class, SizeClass entry_class,
+                                   UnitPlace* unit) {
     const uintptr_t address = reinterpret_cast<uintptr_t>(object);
     if (MESH_UNLIKELY(address >> kWindowShift != number_)) {
       if (!PageMap::Owns(address)) return false;
@@ -29,7 +31,7 @@ class Window {
     const PageIndex page = static_cast<PageIndex>(address >> kPageShift) & (kWindowPages - 1);
     // order: relaxed; entries of a class change under its lock.
     const PageEntry entry = entries_[page].load(std::memory_order_relaxed);
-    if (MESH_UNLIKELY(entry.size_class() != size_class)) return false;
+    if (MESH_UNLIKELY(entry.size_class() != entry_class)) return false;
     unit->span = reinterpret_cast<MiniHeap*>(records_ + (page - entry.page_in_span()));
     MESH_PREFETCH_TO_WRITE(unit->span);
     const PagePlace before = PlaceOfPage(kSizeClasses[size_class], entry.page_in_span());
@@ -50,7 +52,12 @@ bool SizeClassHeap::ReleaseSpanLocked(MiniHeap* span) {
   bool is_backed = span->is_backed();
   PageCount pages = span->pages();
   uint32_t units = span->units();
-  if (!releaser_->Release(span)) return false;
+  // Who still has its id must not take it for this heap's, as soon as its pages are another's.
+  span->set_owner(kNobody);
+  if (!releaser_->Release(span)) {
+    span->set_owner(RestingOwner());
+    return false;
+  }
   if (is_backed) backed_pages_ -= pages;
   NoteEndedLocked(units);
   return true;
@@ -112,7 +119,7 @@ uint32_t SizeClassHeap::LocateLocked(std::span<void* const> objects, bool lenien
   for (void* object : objects) {
     size_t offset = reinterpret_cast<uintptr_t>(object) - unit.address;
     if (offset >= unit_bytes) {
-      if (MESH_UNLIKELY(!window.FindUnit(object, size_class_, &unit))) {
+      if (MESH_UNLIKELY(!window.FindUnit(object, size_class_, entry_class_, &unit))) {
         RefuseFree(object, lenient, "free of a pointer that is not in use");
         continue;
       }
@@ -155,6 +162,9 @@ uint32_t SizeClassHeap::FreePlacesLocked(const SlotPlace* place, bool lenient) {
       emptied[emptied_count++] = leader;
     } else if (leader->place_ == SpanPlace::kNowhere) {
       InsertLocked(leader);
+    } else if (share_ != nullptr && leader->place_ == SpanPlace::kPartial &&
+               leader->bin_ == kFullBin) {
+      PutBackLocked(leader);
     }
   }
   for (size_t i = 0; i < emptied_count; i++) DropEmptiedLocked(emptied[i]);

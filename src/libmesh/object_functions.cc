@@ -62,4 +62,4 @@ MESH_EXPORT size_t mesh_usable_size(const void* object) { return mesh::UsableSiz
 
 MESH_EXPORT size_t mesh_good_size(size_t size) { return mesh::GoodSize(size); }
 
-MESH_EXPORT bool mesh_is_in_heap(const void* address) { return mesh::Owns(address); }
+MESH_EXPORT bool mesh_is_in_heap(const void* address) { return mesh::IsInHeap(address); }

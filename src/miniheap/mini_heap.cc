@@ -12,11 +12,12 @@ MiniHeap* MiniHeap::Start(SpanId id, SizeClass size_class, uint32_t units) {
   heap->leader_ = id;
   heap->next_member_ = kNoSpan;
   heap->backing_ = kNoBackingPage;
-  heap->owner_ = 0;
+  heap->set_owner(0);
   heap->units_ = static_cast<uint8_t>(units);
   heap->home_ = 0;
   heap->in_use_ = 0;
-  heap->size_class_ = size_class;
+  // order: relaxed; as size_class().
+  heap->size_class_.store(size_class, std::memory_order_relaxed);
   heap->bin_ = 0;
   heap->place_ = SpanPlace::kNowhere;
   heap->memory_ = SpanMemory::kPrivate;

@@ -32,6 +32,7 @@
 // hold on it having passed on; whatever its memory was is replaced by fresh pages.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "src/arena/page_map.h"
@@ -83,8 +84,11 @@ class MiniHeap {
   static MiniHeap* Start(SpanId id, SizeClass size_class, uint32_t units);
 
   SpanId id() const { return id_; }
-  SizeClass size_class() const { return size_class_; }
-  const SizeClassInfo& info() const { return kSizeClasses[size_class_]; }
+  SizeClass size_class() const {
+    // order: relaxed; as owner().
+    return size_class_.load(std::memory_order_relaxed);
+  }
+  const SizeClassInfo& info() const { return kSizeClasses[size_class()]; }
   uintptr_t address() const { return PageMap::AddressOf(id_); }
   uint32_t units() const { return units_; }
   PageCount pages() const { return PageCount{info().unit_pages} * units_; }
@@ -167,8 +171,12 @@ class MiniHeap {
     MESH_DCHECK(is_leader() || place == SpanPlace::kNowhere);  // [MH4]
     place_ = place;
   }
-  // The thread heap that draws from it while attached; kept by SizeClassHeap.
-  uint16_t owner() const { return owner_; }
+  // The thread heap that draws from it while attached; of a span with an entry of
+  // kProgramHeapClass, the program heap that it belongs to, always. Kept by SizeClassHeap.
+  uint16_t owner() const {
+    // order: relaxed; a free reads it without the lock, and asks again under it.
+    return owner_.load(std::memory_order_relaxed);
+  }
   // The thread heap that last had it for itself; a hint, as only a part of its id is kept.
   bool IsHomeOf(uint16_t owner) const { return home_ == static_cast<uint8_t>(owner); }
   void SetHome(uint16_t owner) { home_ = static_cast<uint8_t>(owner); }
@@ -181,6 +189,11 @@ class MiniHeap {
   friend class SpanList;
   friend class SizeClassHeap;
 
+  void set_owner(uint16_t owner) {
+    // order: relaxed; see owner().
+    owner_.store(owner, std::memory_order_relaxed);
+  }
+
   Bitmap occupancy_;
   SpanId next_;
   SpanId previous_;
@@ -188,11 +201,11 @@ class MiniHeap {
   SpanId leader_;
   SpanId next_member_;
   BackingPage backing_;
-  uint16_t owner_;
+  std::atomic<uint16_t> owner_;
   uint8_t units_;
   uint8_t home_;
   uint16_t in_use_;
-  SizeClass size_class_;
+  std::atomic<SizeClass> size_class_;
   uint8_t bin_ : 4;  // while kPartial
   SpanPlace place_ : 2;
   SpanMemory memory_ : 2;

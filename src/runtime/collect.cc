@@ -8,26 +8,28 @@ namespace mesh {
 void Runtime::CollectClasses(Statistics* out) {
   static_assert(kClassCount <= kMaxSizeClasses);
   out->class_count = kClassCount - 1;
-  for (SizeClass c = 1; c < kClassCount; c++) {
-    SizeClassStatistics from = global_.size_class_heap(c).statistics();
-    const SizeClassInfo& info = kSizeClasses[c];
-    ClassStatistics& to = out->classes[c - 1];
+  auto add = [&](SizeClassHeap& heap) {
+    SizeClassStatistics from = heap.statistics();
+    const SizeClassInfo& info = kSizeClasses[heap.size_class()];
+    ClassStatistics& to = out->classes[heap.size_class() - 1];
     to.object_size = info.size;
     to.span_pages = info.unit_pages;
-    to.spans = static_cast<uint32_t>(from.spans);
-    to.attached = from.attached;
-    to.partial = from.partial;
-    to.meshed = static_cast<uint32_t>(from.meshed);
+    to.spans += static_cast<uint32_t>(from.spans);
+    to.attached += from.attached;
+    to.partial += from.partial;
+    to.meshed += static_cast<uint32_t>(from.meshed);
     to.full = to.spans - to.meshed - to.attached - to.partial;
-    to.live_objects = from.in_use;
-    to.capacity_objects = (from.pages - from.meshed_pages) / info.unit_pages * info.slots;
+    to.live_objects += from.in_use;
+    to.capacity_objects += (from.pages - from.meshed_pages) / info.unit_pages * info.slots;
     out->live_bytes += from.in_use * info.size;
     out->mapped_bytes += from.pages << kPageShift;
     out->meshed_pages_now += from.meshed_pages;
     out->miniheap_alloc_count += from.spans_started;
     out->miniheap_free_count += from.spans_started - from.spans;
     out->miniheap_hwm += from.spans_peak;
-  }
+  };
+  for (SizeClassHeap& heap : global_.size_class_heaps()) add(heap);
+  global_.program_heaps().classes().ForEach(add);
   size_t cached = registry_.cached_bytes();
   out->live_bytes -= cached < out->live_bytes ? cached : out->live_bytes;
 }

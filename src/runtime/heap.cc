@@ -6,7 +6,9 @@
 #include "heaplayers/zeroing_layer.h"
 #include "src/arena/page_map.h"
 #include "src/base/check.h"
+#include "src/global/program_heaps.h"
 #include "src/os/process.h"
+#include "src/runtime/default_heap.h"
 #include "src/runtime/fast_path.h"
 #include "src/runtime/misuse.h"
 #include "src/runtime/runtime.h"
@@ -16,12 +18,29 @@
 namespace mesh {
 namespace {
 
+// Frees to program heaps between two looks at what there is to do on the side.
+constexpr uint32_t kFreesToSlowPath = 64;
+
+void* AllocateSlow(SizeClass size_class);
+
+// For a thread whose malloc does not use a heap of its own.
+MESH_NOINLINE void* AllocateApart(SizeClass size_class) {
+  Runtime& runtime = Runtime::Get();
+  if (thread_state.default_heap == nullptr) return runtime.global().AllocateDirect(size_class);
+  bool is_over = false;
+  void* object = AllocateClassFrom(thread_state.default_heap, thread_state.default_generation,
+                                   size_class, &is_over);
+  if (!is_over) return object;
+  LeaveDefaultHeap();
+  return AllocateSlow(size_class);
+}
+
 // The thread has no free slot of the class (or no heap yet).
 MESH_NOINLINE void* AllocateSlow(SizeClass size_class) {
   BusyScope busy;
   Runtime& runtime = Runtime::Get();
   ThreadLocalHeap* heap = runtime.AttachThread();
-  if (heap == nullptr) return runtime.global().AllocateDirect(size_class);
+  if (MESH_UNLIKELY(heap != thread_state.heap)) return AllocateApart(size_class);
   void* object = heap->Refill(size_class);
   runtime.OnSlowPath();
   return object;
@@ -29,6 +48,13 @@ MESH_NOINLINE void* AllocateSlow(SizeClass size_class) {
 
 MESH_NOINLINE void* AllocateLarge(size_t size, size_t alignment, bool zeroed) {
   BusyScope busy;
+  if (MESH_UNLIKELY(thread_state.default_heap != nullptr)) {
+    bool is_over = false;
+    void* object = AllocateFrom(thread_state.default_heap, thread_state.default_generation, size,
+                                alignment, zeroed, &is_over);
+    if (!is_over) return object;
+    LeaveDefaultHeap();
+  }
   Runtime& runtime = Runtime::Get();
   void* object = runtime.global().AllocateLarge(size, alignment, zeroed);
   runtime.OnSlowPath();
@@ -54,6 +80,14 @@ void FreeLarge(void* object) {
   Runtime& runtime = Runtime::Get();
   runtime.global().FreeLarge(object);
   runtime.OnSlowPath();
+}
+
+// To a heap that the program has made.
+void FreeToProgramHeap(void* object) {
+  BusyScope busy;
+  Runtime& runtime = Runtime::Get();
+  if (!runtime.global().program_heaps().Free(object)) return SlowFree(object);
+  if (++thread_state.program_heap_frees % kFreesToSlowPath == 0) runtime.OnSlowPath();
 }
 
 PageEntry EntryOf(const void* object) { return PageMap::Find(reinterpret_cast<uintptr_t>(object)); }
@@ -89,7 +123,9 @@ class PageHeapSource {
   size_t usable_size(const void* object) {
     PageEntry entry = EntryOf(object);
     if (IsSmall(entry)) return kSizeClasses[entry.size_class()].size;
-    return entry.size_class() == kLargeClass ? GlobalHeap::LargeSize(object) : 0;
+    if (entry.size_class() == kLargeClass) return GlobalHeap::LargeSize(object);
+    if (entry.size_class() != kProgramHeapClass) return 0;
+    return Runtime::Get().global().program_heaps().UsableSize(object);
   }
 
   void* try_resize(void* object, size_t size) {
@@ -118,6 +154,29 @@ struct KeepInPlace {
   }
 };
 
+// An object of a program heap stays in it.
+void* ReallocIn(ProgramHeap* from, void* object, size_t size) {
+  PageHeapSource source;
+  const size_t usable = source.usable_size(object);
+  if (KeepInPlace::Keeps(usable, size)) return object;
+  if (usable > kMaxSmallSize) {
+    if (void* resized = source.try_resize(object, size)) return resized;
+  }
+  bool is_over = false;
+  const uint32_t generation = from->generation();
+  const size_t wanted = KeepInPlace::Wanted(usable, size);
+  void* fresh = AllocateFrom(from, generation, wanted, kMinAlignment, false, &is_over);
+  if (fresh == nullptr && wanted > size) {
+    fresh = AllocateFrom(from, generation, size, kMinAlignment, false, &is_over);
+  }
+  // Handed over by another thread meanwhile.
+  if (is_over) return Realloc(object, size);
+  if (fresh == nullptr) return size <= usable ? object : nullptr;
+  memcpy(fresh, object, usable < size ? usable : size);
+  SlowFree(object);
+  return fresh;
+}
+
 // The allocator in one sentence.
 using MeshHeap = heaplayers::ReallocLayer<KeepInPlace, heaplayers::ZeroingLayer<PageHeapSource>>;
 
@@ -134,6 +193,7 @@ MESH_NOINLINE void SlowFree(void* object) {
   PageEntry entry = EntryOf(object);
   if (IsSmall(entry)) return FreeToClass(object, entry);
   if (entry.size_class() == kLargeClass) return FreeLarge(object);
+  if (entry.size_class() == kProgramHeapClass) return FreeToProgramHeap(object);
   if (object != nullptr) JudgeForeign(object);
 }
 
@@ -154,9 +214,14 @@ void Free(void* object) { heap.free(object); }
 void* Realloc(void* object, size_t size) {
   if (object == nullptr) return heap.malloc(size);
   PageEntry entry = EntryOf(object);
-  if (MESH_UNLIKELY(!IsSmall(entry) && entry.size_class() != kLargeClass)) {
-    JudgeForeign(object);
-    return nullptr;
+  if (MESH_UNLIKELY(!IsSmall(entry))) {
+    if (entry.size_class() != kLargeClass && entry.size_class() != kProgramHeapClass) {
+      JudgeForeign(object);
+      return nullptr;
+    }
+    if (ProgramHeap* from = Runtime::Get().global().program_heaps().Find(object); from != nullptr) {
+      return ReallocIn(from, object, size);
+    }
   }
   return heap.realloc(object, size);
 }
@@ -171,6 +236,13 @@ bool Expand(void* object, size_t size) {
 }
 
 size_t UsableSize(const void* object) { return heap.usable_size(object); }
+
+bool IsInHeap(const void* address) {
+  const uintptr_t place = reinterpret_cast<uintptr_t>(address);
+  if (!PageMap::Owns(place)) return false;
+  const Segment& segment = PageMap::SegmentAt(place);
+  return place - segment.base < size_t{segment.pages} << kPageShift;
+}
 
 bool Owns(const void* address) { return !EntryOf(address).is_empty(); }
 

@@ -39,7 +39,11 @@ void Free(void* object);
 // Bytes that the program may use at `object`; 0 for null and for a foreign pointer.
 size_t UsableSize(const void* object);
 
-// Whether `address` lies in the arena.
+// Whether `address` lies in address space that objects come from.
+bool IsInHeap(const void* address);
+
+// Whether an object or a span of objects has the page of `address`; of a large object, its first
+// and its last page.
 bool Owns(const void* address);
 
 // Bytes that Malloc(size) would give; 0 if it cannot be met.

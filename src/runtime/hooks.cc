@@ -95,8 +95,7 @@ void AfterForkParent() { Runtime::Get().fork_handler().Parent(); }
 void AfterForkChild() {
   Runtime& runtime = Runtime::Get();
   runtime.BecomeChild();
-  runtime.fork_handler().Child(HasHeap() ? thread_state.heap : nullptr, thread_state.record,
-                               runtime.NewSeed());
+  runtime.fork_handler().Child(OwnHeap(), thread_state.record, runtime.NewSeed());
 }
 
 void FilterComing(const void* program) {

@@ -53,6 +53,7 @@ bool IsPublishing() {
 
 bool MayBeMeshed(const void* address) {
   const SizeClass size_class = PageMap::Find(reinterpret_cast<uintptr_t>(address)).size_class();
+  if (size_class == kProgramHeapClass) return true;
   return size_class < kClassCount && kSizeClasses[size_class].meshable;
 }
 

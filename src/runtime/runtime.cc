@@ -16,7 +16,7 @@
 namespace mesh {
 
 constinit ThreadLocalHeap no_heap;
-__thread ThreadState thread_state = {&no_heap, false, false, nullptr};
+__thread ThreadState thread_state = {&no_heap, false, false, nullptr, nullptr, 0, nullptr, 0};
 
 constinit std::atomic<bool> Runtime::ready_{false};
 alignas(64) constinit unsigned char Runtime::storage_[sizeof(Runtime)] = {};
@@ -88,6 +88,7 @@ Runtime::Runtime() : fork_(global_, registry_) {
   began_ns_ = os::MonotonicNs();
   next_pass_ns_ = began_ns_ + period_ns_;
   global_.arena().set_segment_size(SegmentSize());
+  global_.program_heaps().set_order(order_);
   global_.ExpectForks(ExpectsForks(options_.expect_fork()));
   global_.barrier().Init(TierOf(options_.barrier()));
   control_.context = this;
@@ -118,7 +119,8 @@ void Runtime::BringUp() {
 }
 
 ThreadLocalHeap* Runtime::AttachThread() {
-  if (HasHeap()) return thread_state.heap;
+  if (ThreadLocalHeap* heap = OwnHeap(); heap != nullptr) return heap;
+  if (thread_state.default_heap != nullptr) return nullptr;
   if (thread_state.has_exited || !has_exit_key_ || options_.check_frees()) return nullptr;
   ThreadLocalHeap* heap = registry_.Acquire(&global_, NewSeed(), order_);
   if (heap == nullptr) return nullptr;
@@ -134,6 +136,8 @@ ThreadLocalHeap* Runtime::AttachThread() {
 
 void Runtime::ThreadExit(void* heap) {
   thread_state.heap = &no_heap;
+  thread_state.default_heap = nullptr;
+  thread_state.own_heap = nullptr;
   thread_state.has_exited = true;
   BusyScope busy;
   Get().global_.barrier().buffers().Release(thread_state.record);
@@ -163,8 +167,12 @@ uint64_t Runtime::NewSeed() {
 
 size_t Runtime::Compact() {
   BusyScope busy;
-  if (HasHeap()) thread_state.heap->Flush(false);
+  if (ThreadLocalHeap* heap = OwnHeap(); heap != nullptr) heap->Flush(false);
   return meshing_ ? global_.Compact() : global_.Scavenge();
+}
+
+size_t Runtime::CompactHeap(const ProgramHeap* heap, bool meshes) {
+  return global_.CompactHeap(heap, meshes && meshing_);
 }
 
 uint64_t Runtime::period_ms() const {

@@ -86,6 +86,7 @@ class Runtime {
   void ServeRequest();
 
   size_t Compact();
+  size_t CompactHeap(const ProgramHeap* heap, bool meshes);
   void Collect(Statistics* out);
   uint64_t period_ms() const;
   void set_period_ms(uint64_t period_ms);

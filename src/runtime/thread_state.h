@@ -9,6 +9,8 @@
 
 namespace mesh {
 
+class ProgramHeap;
+
 // The heap of threads that have none: nothing in it, room for nothing, so that every fast path
 // ends in the slow one.
 extern ThreadLocalHeap no_heap;
@@ -21,11 +23,20 @@ struct ThreadState {
   bool is_busy;
   // Where the thread publishes what it lends to the kernel; null until it does.
   SyscallBuffers::Record* record;
+  // Set by the program: the heap that malloc takes memory from, and its generation then. `heap` is
+  // no_heap meanwhile, and own_heap what it was, null if it was none.
+  ProgramHeap* default_heap;
+  uint32_t default_generation;
+  ThreadLocalHeap* own_heap;
+  uint32_t program_heap_frees;  // how many, round
 };
 
 extern __thread ThreadState thread_state;
 
 inline bool HasHeap() { return thread_state.heap != &no_heap; }
+
+// The thread's heap, also while malloc does not use it; null if it has none.
+inline ThreadLocalHeap* OwnHeap() { return HasHeap() ? thread_state.heap : thread_state.own_heap; }
 
 // Marks the calling thread busy for the length of a scope.
 class BusyScope {

@@ -113,8 +113,11 @@ inline constexpr SizeClass kFirstPinnedClass =
 inline constexpr SizeClass kLargeClass = kClassCount;
 // The class of page entries that a size class has taken for spans to come.
 inline constexpr SizeClass kReservedClass = kClassCount + 1;
+// The class of page entries of spans that belong to a heap of the program: whose it is, and what
+// size its slots have, is in the span's record. No thread's vector has room for them.
+inline constexpr SizeClass kProgramHeapClass = kClassCount + 2;
 // One past everything that a page entry may say.
-inline constexpr SizeClass kEntryClassCount = kClassCount + 2;
+inline constexpr SizeClass kEntryClassCount = kClassCount + 3;
 
 namespace internal {
 

@@ -170,8 +170,9 @@ void TestHeap::CheckInvariants() {
   std::set<BackingPage> backing_pages;
   uint64_t members[kClassCount] = {};
   uint64_t in_use[kClassCount] = {};
-  global_->arena().ForEachSpan([&](SpanId id, SizeClass size_class) {
+  global_->arena().ForEachSpan([&](SpanId id) {
     MiniHeap* span = MiniHeap::Of(id);
+    const SizeClass size_class = span->size_class();
     if (!span->is_leader()) {
       members[size_class]++;
       return;

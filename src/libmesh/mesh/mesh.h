@@ -27,7 +27,7 @@
 #define MESH_VERSION_STRING "0.1.0"
 
 #if defined(__GNUC__)
-#define MESH_RETURNS_OBJECT __attribute__((__malloc__, __warn_unused_result__))
+#define MESH_RETURNS_OBJECT __attribute__((__malloc__))
 #define MESH_RETURNS_RESIZED __attribute__((__warn_unused_result__))
 #else
 #define MESH_RETURNS_OBJECT
@@ -91,6 +91,15 @@ MESH_RETURNS_OBJECT void* mesh_zalloc_aligned(size_t size, size_t alignment);
  * it was before. */
 MESH_RETURNS_RESIZED void* mesh_realloc_aligned(void* object, size_t size, size_t alignment);
 
+/* As the three above, and it is the byte at `offset` from the object's start that lies at a
+ * multiple of `alignment` bytes. Unless the offset is a multiple of the alignment, EINVAL for an
+ * alignment above 4096, and the object lies in spans of their own in the main heap, where any
+ * address inside an object stands for it: free() takes what was returned, as always. */
+MESH_RETURNS_OBJECT void* mesh_malloc_aligned_at(size_t size, size_t alignment, size_t offset);
+MESH_RETURNS_OBJECT void* mesh_zalloc_aligned_at(size_t size, size_t alignment, size_t offset);
+MESH_RETURNS_RESIZED void* mesh_realloc_aligned_at(void* object, size_t size, size_t alignment,
+                                                   size_t offset);
+
 /* ---- Sizes and places ---- */
 
 /* Bytes that may be used at an object, as malloc_usable_size(3); 0 for NULL and for a pointer that
@@ -100,8 +109,79 @@ size_t mesh_usable_size(const void* object);
 /* Bytes that mesh_malloc(size) would give: never less than size; 0 if there is no such object. */
 size_t mesh_good_size(size_t size);
 
-/* Whether the address lies in Mesh's memory: in an object, or beside one in its pages. */
+/* Whether the address lies in address space that Mesh gives objects from, in use or not. */
 bool mesh_is_in_heap(const void* address);
+
+/* ---- First-class heaps ---- */
+
+/* A heap of its own: objects that share no page with those of another heap, and can go at once.
+ *
+ * Any thread may allocate from it and free to it. Meshing works inside a heap, never across heaps.
+ * What mesh_malloc() and malloc() use unless told otherwise is the main heap; in calls of this
+ * header NULL stands for it where a function says so. An object of a heap is freed and resized as
+ * any other, by free() too; realloc() leaves it in its heap. Its functions end the program when
+ * they are given a heap that is gone. At most 65,535 heaps exist at a time. */
+typedef struct mesh_heap mesh_heap_t;
+
+/* A heap without objects: about 1 KiB, and about 1.5 KiB more for each size class that is used.
+ * NULL and ENOMEM when there is no memory for one. */
+mesh_heap_t* mesh_heap_new(void);
+
+/* Ends a heap; its objects live on in the main heap. NULL is let pass. Other threads may free
+ * objects of it at the same time, but not allocate from it or use it otherwise.
+ * Takes time by its spans (1 to 16 pages) and its objects of more than 32 KiB, not by its objects.
+ */
+void mesh_heap_delete(mesh_heap_t* heap);
+
+/* Ends a heap and all its objects, which nobody may use any more, and does not touch them. NULL is
+ * let pass. No other thread may use the heap or its objects at the same time.
+ * Takes time by its spans and its objects of more than 32 KiB. */
+void mesh_heap_destroy(mesh_heap_t* heap);
+
+/* As mesh_malloc, mesh_zalloc, mesh_calloc, from a heap; NULL: the main heap. */
+MESH_RETURNS_OBJECT void* mesh_heap_malloc(mesh_heap_t* heap, size_t size);
+MESH_RETURNS_OBJECT void* mesh_heap_zalloc(mesh_heap_t* heap, size_t size);
+MESH_RETURNS_OBJECT void* mesh_heap_calloc(mesh_heap_t* heap, size_t count, size_t size);
+
+/* As mesh_malloc_aligned and mesh_zalloc_aligned, from a heap; NULL: the main heap. */
+MESH_RETURNS_OBJECT void* mesh_heap_malloc_aligned(mesh_heap_t* heap, size_t size,
+                                                   size_t alignment);
+MESH_RETURNS_OBJECT void* mesh_heap_zalloc_aligned(mesh_heap_t* heap, size_t size,
+                                                   size_t alignment);
+
+/* As mesh_realloc and mesh_realloc_aligned, and the result lies in `heap`, whatever heap the object
+ * was in; NULL: the main heap. */
+MESH_RETURNS_RESIZED void* mesh_heap_realloc(mesh_heap_t* heap, void* object, size_t size);
+MESH_RETURNS_RESIZED void* mesh_heap_realloc_aligned(mesh_heap_t* heap, void* object, size_t size,
+                                                     size_t alignment);
+
+/* Meshes inside the heap alone, if `force`, and gives the system back what the heap no longer
+ * needs and free pages. Returns bytes. NULL: mesh_collect(force). */
+size_t mesh_heap_collect(mesh_heap_t* heap, bool force);
+
+/* Whether an object lies in the heap; NULL: in the main heap. Any address; that of a free object
+ * may give true. */
+bool mesh_heap_contains(const mesh_heap_t* heap, const void* object);
+
+/* From now on malloc() and its relatives, operator new, and what this header has without a heap
+ * take memory of the calling thread from `heap`; NULL: from the main heap, as at first. It ends
+ * when the heap is deleted or destroyed, by whatever thread. Returns what it was before.
+ * Threads: the setting is the calling thread's alone. Each allocation then costs a lock. */
+mesh_heap_t* mesh_heap_set_default(mesh_heap_t* heap);
+
+/* The heap that the calling thread's malloc() uses; NULL: the main heap. */
+mesh_heap_t* mesh_heap_get_default(void);
+
+/* Called for an object of a heap: its address, and mesh_usable_size() of it. Returns whether to go
+ * on. It may call any function of this header; it may free the object it is called for. */
+typedef bool mesh_visit_block_fun(mesh_heap_t* heap, void* object, size_t usable_size,
+                                  void* argument);
+
+/* Calls `visitor` for each object of the heap once, in no order. Exact while nobody else allocates
+ * from the heap or frees its objects, whatever happens in other heaps; objects that come or go
+ * meanwhile may be visited or not. Returns 0 when all were visited, ECANCELED when the visitor
+ * ended it, ENOMEM when there is no memory for the list of the heap's spans. */
+int mesh_heap_visit_blocks(mesh_heap_t* heap, mesh_visit_block_fun* visitor, void* argument);
 
 /* ---- Memory and figures ---- */
 
