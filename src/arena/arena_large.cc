@@ -14,7 +14,10 @@ SpanId Arena::AllocateLarge(size_t pages, size_t alignment, bool zeroed) {
     MakeUp();
   }
   if (id == kNoSpan) return kNoSpan;
-  if (zeroed && !clean) residency_.Clear(PageMap::AddressOf(id), pages);
+  // All of it: it may have been longer, and is going to be resized as what it is.
+  if (zeroed && !clean) {
+    residency_.Clear(PageMap::AddressOf(id), PageMap::Record<LargeObject>(id)->pages);
+  }
   return id;
 }
 
