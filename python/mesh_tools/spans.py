@@ -162,10 +162,9 @@ def _read_segment(opened: window.Window, segment: int) -> tuple[npt.NDArray[np.u
     entries = np.frombuffer(
         opened.memory.read(opened.value(segment, "segment.entries"), 2 * pages), dtype="<u2"
     )
-    kinds = entries & 0xFF
-    first = np.flatnonzero(
-        (kinds > 0) & (kinds < opened.constant("info.count")) & (entries >> 8 == 0)
-    )
+    shift = opened.constant("entry.class_shift")
+    kinds, places = entries >> shift, entries & ((1 << shift) - 1)
+    first = np.flatnonzero((kinds > 0) & (kinds < opened.constant("info.count")) & (places == 0))
     raw = opened.memory.read(opened.value(segment, "segment.records"), size * pages)
     records = np.frombuffer(raw, dtype=np.uint8).reshape(pages, size)[first]
     addresses = (base + first.astype(np.uint64) * opened.constant("page.bytes")).astype("<u8")

@@ -3,7 +3,7 @@
 
 namespace mesh {
 
-constinit std::array<std::atomic<std::atomic<PageEntry>*>, kWindowCount> PageMap::entries_of_{};
+constinit std::array<std::atomic<uintptr_t>, kWindowCount> PageMap::entries_of_{};
 constinit std::array<uint16_t, kWindowCount> PageMap::index_of_{};
 constinit std::array<Segment*, kMaxSegments> PageMap::segments_{};
 // Index 0 stays unused, so that no span is called kNoSpan.
@@ -47,13 +47,15 @@ bool PageMap::Enter(Segment* segment) {
   segments_[segment->index] = segment;
   index_of_[window] = static_cast<uint16_t>(segment->index);
   // order: release; pairs with the acquire in Find(). Publishes the segment and its empty entries.
-  entries_of_[window].store(segment->entries, std::memory_order_release);
+  uintptr_t before = (segment->base >> kPageShift) * sizeof(PageEntry);
+  entries_of_[window].store(reinterpret_cast<uintptr_t>(segment->entries) - before,
+                            std::memory_order_release);
   return true;
 }
 
 void PageMap::Remove(Segment* segment) {
   // order: release; pairs with the acquire in Find().
-  entries_of_[segment->base >> kWindowShift].store(nullptr, std::memory_order_release);
+  entries_of_[segment->base >> kWindowShift].store(0, std::memory_order_release);
 }
 
 }  // namespace mesh

@@ -34,6 +34,7 @@ inline constexpr size_t kWindowPageShift = kWindowShift - kPageShift;
 inline constexpr PageCount kWindowPages = PageCount{1} << kWindowPageShift;
 // User addresses have 47 bits on x86-64 (48 on aarch64) unless a program asks the kernel for more.
 inline constexpr size_t kAddressBits = 48;
+inline constexpr size_t kUnusedBits = 64 - kAddressBits;
 inline constexpr size_t kWindowCount = size_t{1} << (kAddressBits - kWindowShift);
 inline constexpr size_t kMaxSegments = size_t{1} << (32 - kWindowPageShift);
 
@@ -43,14 +44,14 @@ class PageEntry {
  public:
   constexpr PageEntry() = default;
   constexpr PageEntry(SizeClass size_class, PageIndex page_in_span)
-      : bits_(static_cast<uint16_t>(size_class | page_in_span << 8)) {}
+      : bits_(static_cast<uint16_t>(size_class << kPlaceBits | (page_in_span & kLastPage))) {}
 
-  static constexpr PageIndex kLastPage = 255;
+  static constexpr PageIndex kLastPage = (1 << kPlaceBits) - 1;
 
-  constexpr SizeClass size_class() const { return static_cast<SizeClass>(bits_); }
-  constexpr PageIndex page_in_span() const { return bits_ >> 8; }
+  constexpr SizeClass size_class() const { return static_cast<SizeClass>(bits_ >> kPlaceBits); }
+  constexpr PageIndex page_in_span() const { return bits_ & kLastPage; }
   constexpr bool is_empty() const { return bits_ == 0; }
-  // page in span << 8 | size class.
+  // size class << kPlaceBits | page in span.
   constexpr uint16_t bits() const { return bits_; }
 
  private:
@@ -80,22 +81,22 @@ struct Segment {
 
 class PageMap {
  public:
-  // Where the entry of the page that `address` lies in is kept; null for memory that is not ours.
-  // Any address.
-  static MESH_ALWAYS_INLINE const std::atomic<PageEntry>* Locate(uintptr_t address) {
-    uintptr_t window = address >> kWindowShift;
-    if (MESH_UNLIKELY(window >= kWindowCount)) return nullptr;
-    // order: acquire; pairs with the release in Enter(). The entries that it points to are visible.
-    const std::atomic<PageEntry>* entries = entries_of_[window].load(std::memory_order_acquire);
-    if (MESH_UNLIKELY(entries == nullptr)) return nullptr;
-    return &entries[(address >> kPageShift) & (kWindowPages - 1)];
+  // The entry of the page that `address` lies in; empty for memory that is not ours. The bits above
+  // kAddressBits are taken for zeros: no memory is where they are not, so a caller that looks at
+  // what lies there before it changes anything ends by a fault.
+  static MESH_ALWAYS_INLINE PageEntry FindBelow(uintptr_t address) {
+    uintptr_t page = address << kUnusedBits >> (kUnusedBits + kPageShift);
+    // order: acquire; pairs with the release in Enter(). The entries that it leads to are visible.
+    uintptr_t zeroth = entries_of_[page >> kWindowPageShift].load(std::memory_order_acquire);
+    if (MESH_UNLIKELY(zeroth == 0)) return PageEntry();
+    // order: relaxed; whoever holds an object got its address from a thread that saw the entry.
+    return reinterpret_cast<const std::atomic<PageEntry>*>(zeroth)[page].load(
+        std::memory_order_relaxed);
   }
 
-  // The entry of the page that `address` lies in; empty for memory that is not ours. Any address.
+  // The same for any address.
   static PageEntry Find(uintptr_t address) {
-    const std::atomic<PageEntry>* entry = Locate(address);
-    // order: relaxed; whoever holds an object got its address from a thread that saw the entry.
-    return entry != nullptr ? entry->load(std::memory_order_relaxed) : PageEntry();
+    return address >> kAddressBits == 0 ? FindBelow(address) : PageEntry();
   }
 
   // The segment that an address of ours lies in.
@@ -107,7 +108,7 @@ class PageMap {
   static bool Owns(uintptr_t address) {
     uintptr_t window = address >> kWindowShift;
     // order: acquire; as in Find().
-    return window < kWindowCount && entries_of_[window].load(std::memory_order_acquire) != nullptr;
+    return window < kWindowCount && entries_of_[window].load(std::memory_order_acquire) != 0;
   }
 
   // The span that `address` lies in, given the entry of its page.
@@ -148,7 +149,8 @@ class PageMap {
 
  private:
   friend struct WindowLayout;  // tells other processes where the figures lie
-  static std::array<std::atomic<std::atomic<PageEntry>*>, kWindowCount> entries_of_;
+  // Where the entry of page 0 of all memory would be, going by those of the window; 0: not ours.
+  static std::array<std::atomic<uintptr_t>, kWindowCount> entries_of_;
   static std::array<uint16_t, kWindowCount> index_of_;
   static std::array<Segment*, kMaxSegments> segments_;
   static uint32_t next_index_;

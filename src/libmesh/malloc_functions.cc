@@ -15,8 +15,10 @@ using mesh::ProcessMalloc;
 
 namespace {
 
-// A size that a stream's buffer may have.
-MESH_NOINLINE void* AllocateBlockSized(size_t size, const void* caller) {
+static_assert(mesh::kFileBufferUnit % mesh::kPinnedAlignment == 0);
+
+// What TryMallocQuickly() has no slot for, sizes that a stream's buffer may have among it.
+MESH_NOINLINE void* AllocateSlowly(size_t size, const void* caller) {
   if (mesh::IsFileBuffer(size, caller)) {
     return ProcessMalloc::Memalign(mesh::kPinnedAlignment, size);
   }
@@ -26,10 +28,9 @@ MESH_NOINLINE void* AllocateBlockSized(size_t size, const void* caller) {
 }  // namespace
 
 MESH_EXPORT void* malloc(size_t size) noexcept {
-  if (MESH_UNLIKELY(size % mesh::kFileBufferUnit == 0)) {
-    return AllocateBlockSized(size, __builtin_return_address(0));
-  }
-  return ProcessMalloc::Malloc(size);
+  void* object = mesh::TryMallocQuickly(size);
+  return MESH_LIKELY(object != nullptr) ? object
+                                        : AllocateSlowly(size, __builtin_return_address(0));
 }
 
 MESH_EXPORT void free(void* object) noexcept { ProcessMalloc::Free(object); }

@@ -6,8 +6,6 @@
 
 namespace mesh {
 
-constinit uint64_t free_mark = 0x9d4b1f5a7c83e26du;
-
 namespace {
 
 // Bytes of free slots that a thread may hold of a class, and the bounds of their number.
@@ -107,7 +105,7 @@ void ThreadLocalHeap::FreeSlow(void* object, PageEntry entry) {
   if (!IsSlotStart(reinterpret_cast<uintptr_t>(object), entry.bits(), vector.reciprocal())) {
     FatalAt("free of a pointer into the middle of an object", object);
   }
-  if (*MarkOf(object) == free_mark) RequireInUse(object, size_class);
+  if (*MarkOf(object) == kFreeMark) RequireInUse(object, size_class);
   if (vector.is_full()) {
     uint32_t sent = (vector.size() + 1) / 2;
     global_->size_class_heap(size_class).Release(vector.slots(), sent, [&] {
@@ -115,7 +113,7 @@ void ThreadLocalHeap::FreeSlow(void* object, PageEntry entry) {
     });
     vector.Grow();
   }
-  *MarkOf(object) = free_mark;
+  *MarkOf(object) = kFreeMark;
   vector.Push(object);
 }
 

@@ -6,11 +6,12 @@
 // Room: local; above global. Thread rule: the owning thread alone, but Flush() in a fork's child.
 //
 // [TL1] A slot in a vector has its bit set in its MiniHeap; to the global heap it is in use.
-// [TL2] The second word of a slot that a free has put into a vector is `free_mark`, and no longer
+// [TL2] The second word of a slot that a free has put into a vector is kFreeMark, and no longer
 //       when it is handed out. An object with it is looked for among the free ones: so the second
 //       free of an object is seen while its slot is free.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -21,8 +22,8 @@
 
 namespace mesh {
 
-// Any number but one that objects are likely to hold; drawn before the first object is freed.
-extern uint64_t free_mark __attribute__((visibility("hidden")));
+// Any number but one that objects are likely to hold.
+inline constexpr uint32_t kFreeMark = 0x9D4B1F5A;
 
 class ThreadLocalHeap {
  public:
@@ -37,22 +38,26 @@ class ThreadLocalHeap {
 
   // The next free slot of the class, or null: then Refill().
   MESH_ALWAYS_INLINE void* Take(SizeClass size_class) {
-    void* slot = vectors_[size_class].Pop();
-    if (MESH_LIKELY(slot != nullptr)) *MarkOf(slot) = 0;
-    return slot;
+    return Unmarked(vectors_[size_class].Pop());
+  }
+
+  // The same, for objects of `size` bytes, at most kQuickSize. Null too for sizes that file buffers
+  // may have, multiples of kPinnedAlignment, and for those that share a step of 16 with one.
+  static constexpr size_t kQuickSize = internal::kFineLimit;
+  MESH_ALWAYS_INLINE void* TakeQuickly(size_t size) {
+    return Unmarked(VectorAt(kQuickVectors[(size + 15) / 16]).Pop());
   }
 
   // Keeps a freed object. False when there is no room, when no slot starts there, or when it has
   // the mark of a free one: then FreeSlow(). `entry` may be any page's: there is never room for
   // what is no object of a class.
   MESH_ALWAYS_INLINE bool Keep(void* object, PageEntry entry) {
-    ShuffleVector& vector = vectors_[entry.size_class()];
+    ShuffleVector& vector = VectorOf(entry);
     return vector.PushIf(object, [&] {
       const auto address = reinterpret_cast<uintptr_t>(object);
       if (!IsSlotStart(address, entry.bits(), vector.reciprocal())) return false;
-      const uint64_t mark = free_mark;
-      if (*MarkOf(object) == mark) return false;
-      *MarkOf(object) = mark;
+      if (*MarkOf(object) == kFreeMark) return false;
+      *MarkOf(object) = kFreeMark;
       return true;
     });
   }
@@ -76,9 +81,32 @@ class ThreadLocalHeap {
   friend struct WindowLayout;  // tells other processes where the figures lie
   friend class IntrusiveList<ThreadLocalHeap>;
 
-  using Mark [[gnu::may_alias]] = uint64_t;
+  using Mark [[gnu::may_alias]] = uint32_t;
   // Where a free slot that waits in a vector, or has waited in one, has its mark.
-  static MESH_ALWAYS_INLINE Mark* MarkOf(void* slot) { return static_cast<Mark*>(slot) + 1; }
+  static MESH_ALWAYS_INLINE Mark* MarkOf(void* slot) { return static_cast<Mark*>(slot) + 2; }
+  static MESH_ALWAYS_INLINE void* Unmarked(void* slot) {
+    if (MESH_LIKELY(slot != nullptr)) *MarkOf(slot) = 0;
+    return slot;
+  }
+  // vectors_[offset / sizeof(ShuffleVector)]: a multiplication is saved where the offset is known.
+  MESH_ALWAYS_INLINE ShuffleVector& VectorAt(size_t offset) {
+    return *reinterpret_cast<ShuffleVector*>(reinterpret_cast<char*>(vectors_) + offset);
+  }
+  // vectors_[entry.size_class()]: a vector is as long as the classes are apart in entries.
+  MESH_ALWAYS_INLINE ShuffleVector& VectorOf(PageEntry entry) {
+    static_assert(sizeof(ShuffleVector) == 1 << kPlaceBits);
+    return VectorAt(entry.bits() & ~(uint32_t{sizeof(ShuffleVector)} - 1));
+  }
+  // Offsets of the vectors for each 16th size; class 0, which never has a slot, for file buffers.
+  static constexpr auto kQuickVectors = [] {
+    std::array<uint16_t, kQuickSize / 16 + 1> offsets{};
+    for (size_t i = 0; i < offsets.size(); i++) {
+      bool is_buffer = i > 0 && i * 16 % kPinnedAlignment == 0;
+      SizeClass size_class = is_buffer ? kNoClass : internal::kFine[i];
+      offsets[i] = static_cast<uint16_t>(size_class * sizeof(ShuffleVector));
+    }
+    return offsets;
+  }();
   void RequireInUse(void* object, SizeClass size_class);
 
   ShuffleVector vectors_[kEntryClassCount];

@@ -32,13 +32,16 @@ MESH_ALWAYS_INLINE void* TryMalloc(size_t size) {
   return thread_state.heap->Take(ClassFor(size));
 }
 
+// The same for callers of malloc(3), whose sizes may be those of file buffers: then null.
+MESH_ALWAYS_INLINE void* TryMallocQuickly(size_t size) {
+  if (MESH_UNLIKELY(size > ThreadLocalHeap::kQuickSize)) return nullptr;
+  return thread_state.heap->TakeQuickly(size);
+}
+
 MESH_ALWAYS_INLINE void FastFree(void* object) {
-  const std::atomic<PageEntry>* entry = PageMap::Locate(reinterpret_cast<uintptr_t>(object));
-  if (MESH_UNLIKELY(entry == nullptr)) return SlowFree(object);
-  // order: relaxed; as in PageMap::Find(). Whatever is no object of a size class has a class whose
-  // vector never has room.
-  PageEntry found = entry->load(std::memory_order_relaxed);
-  if (MESH_UNLIKELY(!thread_state.heap->Keep(object, found))) SlowFree(object);
+  // Whatever is no object of a size class has a class whose vector never has room.
+  PageEntry entry = PageMap::FindBelow(reinterpret_cast<uintptr_t>(object));
+  if (MESH_UNLIKELY(!thread_state.heap->Keep(object, entry))) SlowFree(object);
 }
 
 }  // namespace mesh

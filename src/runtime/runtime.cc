@@ -80,7 +80,6 @@ Runtime::Runtime() : fork_(global_, registry_) {
   NoteProcess();
   LoadOptions(FindEnvironment(), PrintOptionProblem, &options_);
   seed_ = options_.seed() != 0 ? static_cast<uint64_t>(options_.seed()) : os::RandomSeed();
-  free_mark = Random(NewSeed()).Next();
   order_ = OrderOf(options_.random());
   meshing_ = options_.meshing();
   period_ns_ = static_cast<uint64_t>(options_.period_ms()) * kNsPerMs;

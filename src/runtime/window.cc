@@ -102,6 +102,7 @@ struct WindowLayout {
       MESH_PLACE("segment.entries", 0, Segment, entries),
       MESH_PLACE("segment.records", 0, Segment, records),
       MESH_CONSTANT("segment.id_shift", kWindowPageShift),
+      MESH_CONSTANT("entry.class_shift", kPlaceBits),
 
       MESH_CONSTANT("span.size", sizeof(SpanRecord)),
       MESH_PLACE("span.occupancy", 0, MiniHeap, occupancy_),

@@ -118,6 +118,8 @@ inline constexpr SizeClass kReservedClass = kClassCount + 1;
 inline constexpr SizeClass kProgramHeapClass = kClassCount + 2;
 // One past everything that a page entry may say.
 inline constexpr SizeClass kEntryClassCount = kClassCount + 3;
+// Bits of a page entry below the class: which page of its span it is.
+inline constexpr int kPlaceBits = 5;
 
 namespace internal {
 
@@ -226,26 +228,27 @@ namespace internal {
 
 // Pages that any span has at most.
 inline constexpr uint32_t kMaxSpanPages = kMaxMeshablePages;
+static_assert(kMaxSpanPages < 1 << kPlaceBits);
 
 constexpr auto MakePhases() {
-  std::array<uint32_t, kMaxSpanPages << 8> phases{};
+  std::array<uint32_t, size_t{kClassCount} << kPlaceBits> phases{};
   for (SizeClass c = 1; c < kClassCount; c++) {
     const SizeClassInfo& info = kSizeClasses[c];
     for (uint32_t page = 0; page < uint32_t{info.unit_pages} * info.max_units; page++) {
-      phases[page << 8 | c] = PlaceOfPage(info, page).bytes * ShortReciprocal(c);
+      phases[size_t{c} << kPlaceBits | page] = PlaceOfPage(info, page).bytes * ShortReciprocal(c);
     }
   }
   return phases;
 }
 
-// For a page of a span, by page << 8 | size class: where in its unit it starts, in the fixed-point
-// slots that ShortReciprocal() counts in.
+// For a page of a span, by PageEntry::bits(): where in its unit it starts, in the fixed-point slots
+// that ShortReciprocal() counts in.
 inline constexpr auto kPhases = MakePhases();
 
 }  // namespace internal
 
-// Whether a slot starts at `address`, in page `page << 8 | size class` of a span; `reciprocal` is
-// the class's. What is left of a unit behind its last slot passes for one.
+// Whether a slot starts at `address`, in the page whose PageEntry::bits() are `place`; `reciprocal`
+// is the class's. What is left of a unit behind its last slot passes for one.
 // The product's lower half is how far the address lies behind a slot's start, r * reciprocal, plus
 // what rounding up the reciprocal has added: at most the offset, 64 KiB, which is less than any
 // reciprocal.

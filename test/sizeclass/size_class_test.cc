@@ -99,7 +99,7 @@ TEST(SizeClassTest, ASlotStartsWhereTheShortArithmeticSaysSo) {
     const size_t length = size_t{info.unit_pages} * info.max_units * kPageSize;
     for (size_t offset = 0; offset < length; offset++) {
       const size_t in_unit = offset % (info.unit_pages * kPageSize);
-      const auto place = static_cast<uint32_t>(offset / kPageSize << 8 | c);
+      const auto place = static_cast<uint32_t>(size_t{c} << kPlaceBits | offset / kPageSize);
       ASSERT_EQ(IsSlotStart(offset, place, ShortReciprocal(c)), in_unit % info.size == 0)
           << "class " << int{c} << ", offset " << offset;
     }
