@@ -15,7 +15,7 @@ import pytest
 from test.integration import cargo, harness
 
 # With each of these the library is built anew. Without features it comes from Bazel, installed.
-FEATURES = (("interpose",), ("override", "local-dynamic-tls"))
+FEATURES = (("interpose", "allocator-api2"), ("override", "local-dynamic-tls"))
 ALL_FEATURES = ((), *FEATURES)
 
 VERSION = "0.1.0"

@@ -130,7 +130,7 @@ def _clippy(tree: SourceTree) -> list[str]:
     return _findings_of(
         tree,
         ["env", "DOCS_RS=1", *clippy, "--target-dir=rust/target/clippy", "--workspace",
-         "--all-targets", "--", "-D", "warnings"],
+         "--all-targets", "--features=allocator-api2", "--", "-D", "warnings"],
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@
 //! so that a heap full of holes gives its pages back. No object changes its address.
 //!
 //! * [`Mesh`] is the allocator.
+//! * [`Heap`] is a heap of its own, [`Arena`] one whose objects all go at once.
 //! * [`options`] are what the environment chose, [`stats`] what the heap looks like.
 //!
 //! # When the heap is meshed
@@ -47,16 +48,23 @@
 //!   for its C and C++ libraries. Brings `interpose`.
 //! * `secure`: hardened; see `MESH_SECURE` in `libmesh(7)`.
 //! * `local-dynamic-tls`: for a library that is loaded by `dlopen`.
+//! * `allocator-api2`: `&Heap` and `&Arena` are allocators of collections.
 #![warn(missing_docs)]
 
+mod arena;
+#[cfg(feature = "allocator-api2")]
+mod collections;
 mod ctl;
+mod heap;
 pub mod options;
 pub mod stats;
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::os::raw::c_void;
 
+pub use arena::Arena;
 pub use ctl::CtlError;
+pub use heap::{Heap, HeapBox, OutOfMemory};
 pub use mesh_sys as sys;
 
 /// What every object is aligned to that is not smaller.

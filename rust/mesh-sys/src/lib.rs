@@ -10,7 +10,15 @@
 #![allow(non_camel_case_types)]
 #![warn(missing_docs)]
 
+use std::marker::{PhantomData, PhantomPinned};
 use std::os::raw::{c_char, c_int, c_void};
+
+/// A heap of its own. Only behind pointers.
+#[repr(C)]
+pub struct mesh_heap_t {
+    _opaque: [u8; 0],
+    _marker: PhantomData<(*mut u8, PhantomPinned)>,
+}
 
 /// What [`mesh_process_info`] fills in.
 #[repr(C)]
@@ -33,6 +41,14 @@ pub struct mesh_process_info_t {
     /// Since Mesh came up in this process.
     pub elapsed_ns: u64,
 }
+
+/// Called for an object of a heap; returns whether to go on.
+pub type mesh_visit_block_fun = unsafe extern "C" fn(
+    heap: *mut mesh_heap_t,
+    object: *mut c_void,
+    usable_size: usize,
+    argument: *mut c_void,
+) -> bool;
 
 // Objects.
 extern "C" {
@@ -73,6 +89,17 @@ extern "C" {
     pub fn mesh_zalloc_aligned(size: usize, alignment: usize) -> *mut c_void;
     /// As [`mesh_realloc`], at a multiple of `alignment`, a power of two.
     pub fn mesh_realloc_aligned(object: *mut c_void, size: usize, alignment: usize) -> *mut c_void;
+    /// As [`mesh_malloc_aligned`], but the byte at `offset` is aligned.
+    pub fn mesh_malloc_aligned_at(size: usize, alignment: usize, offset: usize) -> *mut c_void;
+    /// As [`mesh_zalloc_aligned`], but the byte at `offset` is aligned.
+    pub fn mesh_zalloc_aligned_at(size: usize, alignment: usize, offset: usize) -> *mut c_void;
+    /// As [`mesh_realloc_aligned`], but the byte at `offset` is aligned.
+    pub fn mesh_realloc_aligned_at(
+        object: *mut c_void,
+        size: usize,
+        alignment: usize,
+        offset: usize,
+    ) -> *mut c_void;
 }
 
 // Sizes and places.
@@ -83,6 +110,61 @@ extern "C" {
     pub fn mesh_good_size(size: usize) -> usize;
     /// Whether an address lies in Mesh's memory.
     pub fn mesh_is_in_heap(address: *const c_void) -> bool;
+}
+
+// First-class heaps.
+extern "C" {
+    /// A heap without objects.
+    pub fn mesh_heap_new() -> *mut mesh_heap_t;
+    /// Ends a heap; its objects live on in the main heap.
+    pub fn mesh_heap_delete(heap: *mut mesh_heap_t);
+    /// Ends a heap and all its objects, which nobody may use any more.
+    pub fn mesh_heap_destroy(heap: *mut mesh_heap_t);
+    /// As [`mesh_malloc`], from a heap; null: the main heap.
+    pub fn mesh_heap_malloc(heap: *mut mesh_heap_t, size: usize) -> *mut c_void;
+    /// As [`mesh_zalloc`], from a heap; null: the main heap.
+    pub fn mesh_heap_zalloc(heap: *mut mesh_heap_t, size: usize) -> *mut c_void;
+    /// As [`mesh_calloc`], from a heap; null: the main heap.
+    pub fn mesh_heap_calloc(heap: *mut mesh_heap_t, count: usize, size: usize) -> *mut c_void;
+    /// As [`mesh_malloc_aligned`], from a heap; null: the main heap.
+    pub fn mesh_heap_malloc_aligned(
+        heap: *mut mesh_heap_t,
+        size: usize,
+        alignment: usize,
+    ) -> *mut c_void;
+    /// As [`mesh_zalloc_aligned`], from a heap; null: the main heap.
+    pub fn mesh_heap_zalloc_aligned(
+        heap: *mut mesh_heap_t,
+        size: usize,
+        alignment: usize,
+    ) -> *mut c_void;
+    /// As [`mesh_realloc`], and the result lies in `heap`; null: the main heap.
+    pub fn mesh_heap_realloc(
+        heap: *mut mesh_heap_t,
+        object: *mut c_void,
+        size: usize,
+    ) -> *mut c_void;
+    /// As [`mesh_realloc_aligned`], and the result lies in `heap`; null: the main heap.
+    pub fn mesh_heap_realloc_aligned(
+        heap: *mut mesh_heap_t,
+        object: *mut c_void,
+        size: usize,
+        alignment: usize,
+    ) -> *mut c_void;
+    /// Meshes inside the heap alone, if `force`, and gives back what it does not need.
+    pub fn mesh_heap_collect(heap: *mut mesh_heap_t, force: bool) -> usize;
+    /// Whether an object lies in the heap. Any address.
+    pub fn mesh_heap_contains(heap: *const mesh_heap_t, object: *const c_void) -> bool;
+    /// What allocates without naming a heap takes memory of this thread from `heap`.
+    pub fn mesh_heap_set_default(heap: *mut mesh_heap_t) -> *mut mesh_heap_t;
+    /// The heap that was set for this thread; null: the main heap.
+    pub fn mesh_heap_get_default() -> *mut mesh_heap_t;
+    /// Calls `visitor` for each object of the heap once.
+    pub fn mesh_heap_visit_blocks(
+        heap: *mut mesh_heap_t,
+        visitor: Option<mesh_visit_block_fun>,
+        argument: *mut c_void,
+    ) -> c_int;
 }
 
 // Memory and figures.
