@@ -8,11 +8,16 @@
 
 namespace mesh {
 
-// Writes "mesh: <message>\n" to stderr and aborts. Allocates nothing, takes no lock.
+// Writes "mesh: <message>\n" to stderr, or hands it to the handler, and aborts. Allocates nothing,
+// takes no lock.
 [[noreturn]] void Fatal(const char* message);
 
 // As above, with the address in question behind the message.
 [[noreturn]] void FatalAt(const char* message, const void* address);
+
+// Is called instead of writing, with the whole line; any lock may be held. Null: none.
+using ComplaintHandler = void(const char* message, const char* line);
+void SetComplaintHandler(ComplaintHandler* handler);
 
 }  // namespace mesh
 

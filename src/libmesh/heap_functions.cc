@@ -11,6 +11,7 @@
 #include "src/libmesh/object_api.h"
 #include "src/libmesh/process_heap.h"
 #include "src/runtime/program_heaps.h"
+#include "src/runtime/program_hooks.h"
 
 using mesh::ProcessMalloc;
 using mesh::ProcessObjects;
@@ -24,11 +25,16 @@ mesh::ProgramHeap* Inner(mesh_heap_t* heap) { return reinterpret_cast<mesh::Prog
 mesh_heap_t* Handle(mesh::ProgramHeap* heap) { return reinterpret_cast<mesh_heap_t*>(heap); }
 
 void* Fail(int error) {
+  mesh::NoteError(error);
   errno = error;
   return nullptr;
 }
 
-void* OrNoMemory(void* object) { return object != nullptr ? object : Fail(ENOMEM); }
+// The heap has told of its want already.
+void* OrNoMemory(void* object) {
+  if (object == nullptr) errno = ENOMEM;
+  return object;
+}
 
 bool IsAlignedAt(const void* object, size_t alignment, size_t offset) {
   return (reinterpret_cast<uintptr_t>(object) + offset) % alignment == 0;

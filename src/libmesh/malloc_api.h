@@ -4,7 +4,8 @@
 //
 // Errors are those of POSIX and glibc: ENOMEM with null, EINVAL for a bad alignment, and free()
 // leaves errno as it was.
-// Room: libmesh. Thread rule: that of the heap. Heap: static functions as in runtime/heap.h.
+// Room: libmesh. Thread rule: that of the heap. Heap: static functions as in runtime/heap.h, and
+// NoteError() for the errors that the heap does not know of.
 #pragma once
 
 #include <cerrno>
@@ -29,7 +30,7 @@ class MallocApi {
 
   static void* Calloc(size_t count, size_t size) {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) return NoMemory();
+    if (__builtin_mul_overflow(count, size, &bytes)) return Fail(ENOMEM);
     return OrNoMemory(Heap::Calloc(bytes));
   }
 
@@ -45,7 +46,7 @@ class MallocApi {
 
   static void* Reallocarray(void* object, size_t count, size_t size) {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes)) return NoMemory();
+    if (__builtin_mul_overflow(count, size, &bytes)) return Fail(ENOMEM);
     return Realloc(object, bytes);
   }
 
@@ -70,7 +71,10 @@ class MallocApi {
 
   // Returns its error and leaves errno alone; *result is written on success only.
   static int PosixMemalign(void** result, size_t alignment, size_t size) {
-    if (alignment % sizeof(void*) != 0 || !IsPowerOfTwo(alignment)) return EINVAL;
+    if (alignment % sizeof(void*) != 0 || !IsPowerOfTwo(alignment)) {
+      Heap::NoteError(EINVAL);
+      return EINVAL;
+    }
     void* object = Heap::AlignedAlloc(alignment, size);
     if (object == nullptr) return ENOMEM;
     *result = object;
@@ -80,7 +84,7 @@ class MallocApi {
   static void* Valloc(size_t size) { return OrNoMemory(Heap::AlignedAlloc(kPageSize, size)); }
 
   static void* Pvalloc(size_t size) {
-    if (size > SIZE_MAX - kPageSize) return NoMemory();
+    if (size > SIZE_MAX - kPageSize) return Fail(ENOMEM);
     return Valloc(RoundUp(size, kPageSize));
   }
 
@@ -93,7 +97,8 @@ class MallocApi {
  private:
   static constexpr size_t kLargestAlignment = SIZE_MAX / 2 + 1;
 
-  static void* Fail(int error) {
+  static MESH_NOINLINE void* Fail(int error) {
+    Heap::NoteError(error);
     errno = error;
     return nullptr;
   }
@@ -101,7 +106,11 @@ class MallocApi {
   // Out of line, so that Malloc ends in a jump to it and needs no frame.
   static MESH_NOINLINE void* MallocFresh(size_t size) { return OrNoMemory(Heap::Malloc(size)); }
 
-  static MESH_NOINLINE void* NoMemory() { return Fail(ENOMEM); }
+  // The heap has none.
+  static MESH_NOINLINE void* NoMemory() {
+    errno = ENOMEM;
+    return nullptr;
+  }
 
   static MESH_ALWAYS_INLINE void* OrNoMemory(void* object) {
     return MESH_LIKELY(object != nullptr) ? object : NoMemory();

@@ -12,6 +12,7 @@
 #include "src/libmesh/export.h"
 #include "src/libmesh/mallinfo.h"
 #include "src/runtime/heap.h"
+#include "src/runtime/program_hooks.h"
 
 namespace mesh {
 namespace {
@@ -61,7 +62,7 @@ MESH_EXPORT void malloc_stats() noexcept {
   Statistics statistics;
   mesh::Collect(&statistics);
   int descriptor = STDERR_FILENO;
-  mesh::WriteMallocStats(statistics, mesh::DescriptorSink(&descriptor));
+  mesh::WriteMallocStats(statistics, mesh::OutputSink(&descriptor));
 }
 
 // Returns EINVAL for an option, of which there are none, as glibc does.

@@ -11,6 +11,7 @@
 #include "src/libmesh/export.h"
 #include "src/libmesh/mesh/mesh.h"
 #include "src/runtime/heap.h"
+#include "src/runtime/program_hooks.h"
 
 namespace {
 
@@ -38,6 +39,7 @@ void FillFromKernel(mesh_process_info_t* info) {
 MESH_EXPORT size_t mesh_collect(bool force) {
   const mesh::ControlTarget& control = mesh::ProcessControl();
   int saved = errno;
+  mesh::RunDeferredFree(force);
   size_t bytes = force ? control.compact(control.context) : control.scavenge(control.context);
   errno = saved;
   return bytes;
@@ -57,6 +59,22 @@ MESH_EXPORT int mesh_process_info(mesh_process_info_t* info, size_t size) {
   FillFromKernel(info);
   errno = saved;
   return 0;
+}
+
+MESH_EXPORT void mesh_register_deferred_free(mesh_deferred_free_fun* function, void* argument) {
+  mesh::SetDeferredFree(function, argument);
+}
+
+MESH_EXPORT void mesh_register_output(mesh_output_fun* function, void* argument) {
+  mesh::SetOutput(function, argument);
+}
+
+MESH_EXPORT void mesh_register_error(mesh_error_fun* function, void* argument) {
+  mesh::SetErrorHook(function, argument);
+}
+
+MESH_EXPORT void mesh_register_out_of_memory(mesh_out_of_memory_fun* function, void* argument) {
+  mesh::SetOutOfMemory(function, argument);
 }
 
 MESH_EXPORT int mesh_mallctl(const char* name, void* oldp, size_t* oldlenp, void* newp,

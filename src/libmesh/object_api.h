@@ -77,11 +77,15 @@ class ObjectApi {
   static constexpr size_t kEveryAlignment = 16;
 
   static void* Fail(int error) {
+    Heap::NoteError(error);
     errno = error;
     return nullptr;
   }
 
-  static void* OrNoMemory(void* object) { return object != nullptr ? object : Fail(ENOMEM); }
+  static void* OrNoMemory(void* object) {
+    if (object == nullptr) errno = ENOMEM;
+    return object;
+  }
 };
 
 }  // namespace mesh

@@ -9,6 +9,7 @@
 #include "src/libmesh/object_api.h"
 #include "src/runtime/fast_path.h"
 #include "src/runtime/heap.h"
+#include "src/runtime/program_hooks.h"
 
 namespace mesh {
 
@@ -24,6 +25,7 @@ struct ProcessHeap {
   static void* AlignedCalloc(size_t alignment, size_t size) {
     return mesh::AlignedCalloc(alignment, size);
   }
+  static void NoteError(int error) { mesh::NoteError(error); }
   static bool Expand(void* object, size_t size) { return mesh::Expand(object, size); }
   static size_t UsableSize(const void* object) { return mesh::UsableSize(object); }
   static size_t GoodSize(size_t size) { return mesh::GoodSize(size); }

@@ -13,6 +13,7 @@
 
 #include "src/control/report.h"
 #include "src/runtime/heap.h"
+#include "src/runtime/program_hooks.h"
 
 namespace mesh {
 namespace {
@@ -66,7 +67,7 @@ void WriteFile(const char* pattern, const Statistics& statistics) {
     line.Text("mesh: MESH_STATS_FILE=").Text(pattern).Text(" cannot be written: errno ");
     line.Decimal(static_cast<uint64_t>(errno)).Text("\n");
     int reported = ReportDescriptor();
-    if (reported != -1) line.FlushTo(reported);
+    OutputSink(&reported).Put(&line);
     return;
   }
   WriteJson(statistics, DescriptorSink(&descriptor));
@@ -75,8 +76,7 @@ void WriteFile(const char* pattern, const Statistics& statistics) {
 
 void WriteText(int64_t level, const Statistics& statistics) {
   int descriptor = ReportDescriptor();
-  if (descriptor == -1) return;
-  TextSink sink = DescriptorSink(&descriptor);
+  TextSink sink = OutputSink(&descriptor);
   if (level == 1) {
     WriteSummary(statistics, sink);
   } else {

@@ -11,6 +11,7 @@
 #include "src/runtime/default_heap.h"
 #include "src/runtime/fast_path.h"
 #include "src/runtime/misuse.h"
+#include "src/runtime/program_hooks.h"
 #include "src/runtime/runtime.h"
 #include "src/runtime/thread_state.h"
 #include "src/sizeclass/size_class.h"
@@ -21,7 +22,7 @@ namespace {
 // Frees to program heaps between two looks at what there is to do on the side.
 constexpr uint32_t kFreesToSlowPath = 64;
 
-void* AllocateSlow(SizeClass size_class);
+void* TryAllocateSlow(SizeClass size_class);
 
 // For a thread whose malloc does not use a heap of its own.
 MESH_NOINLINE void* AllocateApart(SizeClass size_class) {
@@ -32,11 +33,10 @@ MESH_NOINLINE void* AllocateApart(SizeClass size_class) {
                                    size_class, &is_over);
   if (!is_over) return object;
   LeaveDefaultHeap();
-  return AllocateSlow(size_class);
+  return TryAllocateSlow(size_class);
 }
 
-// The thread has no free slot of the class (or no heap yet).
-MESH_NOINLINE void* AllocateSlow(SizeClass size_class) {
+void* TryAllocateSlow(SizeClass size_class) {
   BusyScope busy;
   Runtime& runtime = Runtime::Get();
   ThreadLocalHeap* heap = runtime.AttachThread();
@@ -46,7 +46,26 @@ MESH_NOINLINE void* AllocateSlow(SizeClass size_class) {
   return object;
 }
 
-MESH_NOINLINE void* AllocateLarge(size_t size, size_t alignment, bool zeroed) {
+// What the program has asked to be done before an allocation that looks for memory.
+// Returns: whether the calling thread is served elsewhere.
+MESH_NOINLINE bool HearNews() {
+  if (IsEnding()) return true;
+  RunDeferredFree(false);
+  return false;
+}
+
+// The thread has no free slot of the class (or no heap yet).
+MESH_NOINLINE void* AllocateSlow(SizeClass size_class) {
+  const size_t size = kSizeClasses[size_class].size;
+  if (HasSlowPathNews() && HearNews()) return AllocateWhileEnding(size, kPageSize);
+  void* object = TryAllocateSlow(size_class);
+  while (MESH_UNLIKELY(object == nullptr) && AskForMemory(size)) {
+    object = TryAllocateSlow(size_class);
+  }
+  return object;
+}
+
+void* TryAllocateLarge(size_t size, size_t alignment, bool zeroed) {
   BusyScope busy;
   if (MESH_UNLIKELY(thread_state.default_heap != nullptr)) {
     bool is_over = false;
@@ -58,6 +77,15 @@ MESH_NOINLINE void* AllocateLarge(size_t size, size_t alignment, bool zeroed) {
   Runtime& runtime = Runtime::Get();
   void* object = runtime.global().AllocateLarge(size, alignment, zeroed);
   runtime.OnSlowPath();
+  return object;
+}
+
+MESH_NOINLINE void* AllocateLarge(size_t size, size_t alignment, bool zeroed) {
+  if (HasSlowPathNews() && HearNews()) return AllocateWhileEnding(size, alignment);
+  void* object = TryAllocateLarge(size, alignment, zeroed);
+  while (MESH_UNLIKELY(object == nullptr) && AskForMemory(size)) {
+    object = TryAllocateLarge(size, alignment, zeroed);
+  }
   return object;
 }
 
@@ -105,6 +133,11 @@ class PageHeapSource {
   void* malloc(size_t size) {
     void* object = TryMalloc(size);
     return MESH_LIKELY(object != nullptr) ? object : SlowMalloc(size);
+  }
+
+  // Without asking the program to find some. Large objects alone get room to grow.
+  void* malloc_if_any(size_t size) {
+    return IsEnding() ? nullptr : TryAllocateLarge(size, kMinAlignment, false);
   }
 
   void* malloc_zeroed(size_t size) {
@@ -171,7 +204,10 @@ void* ReallocIn(ProgramHeap* from, void* object, size_t size) {
   }
   // Handed over by another thread meanwhile.
   if (is_over) return Realloc(object, size);
-  if (fresh == nullptr) return size <= usable ? object : nullptr;
+  if (fresh == nullptr) {
+    if (size <= usable) return object;
+    return AskForMemory(size) ? Realloc(object, size) : nullptr;
+  }
   memcpy(fresh, object, usable < size ? usable : size);
   SlowFree(object);
   return fresh;
@@ -190,6 +226,7 @@ MESH_NOINLINE void* SlowMalloc(size_t size) {
 }
 
 MESH_NOINLINE void SlowFree(void* object) {
+  if (HasSlowPathNews() && IsEnding()) return;
   PageEntry entry = EntryOf(object);
   if (IsSmall(entry)) return FreeToClass(object, entry);
   if (entry.size_class() == kLargeClass) return FreeLarge(object);
@@ -216,6 +253,7 @@ void* Realloc(void* object, size_t size) {
   PageEntry entry = EntryOf(object);
   if (MESH_UNLIKELY(!IsSmall(entry))) {
     if (entry.size_class() != kLargeClass && entry.size_class() != kProgramHeapClass) {
+      if (IsEnding()) return ReallocWhileEnding(object, size);
       JudgeForeign(object);
       return nullptr;
     }

@@ -7,6 +7,7 @@
 #include "src/os/descriptor_gate.h"
 #include "src/os/process.h"
 #include "src/os/sandbox.h"
+#include "src/runtime/program_hooks.h"
 #include "src/runtime/runtime.h"
 #include "src/runtime/thread_state.h"
 
@@ -85,14 +86,21 @@ void AfterFork(ForkPermit permit) {
 
 bool BeforeForkRaw() {
   ForkHandler& handler = Runtime::Get().fork_handler();
-  if (handler.Prepare()) return true;
+  if (handler.Prepare()) {
+    LockProgramHooks();
+    return true;
+  }
   handler.Parent();
   return false;
 }
 
-void AfterForkParent() { Runtime::Get().fork_handler().Parent(); }
+void AfterForkParent() {
+  UnlockProgramHooks();
+  Runtime::Get().fork_handler().Parent();
+}
 
 void AfterForkChild() {
+  UnlockProgramHooks();
   Runtime& runtime = Runtime::Get();
   runtime.BecomeChild();
   runtime.fork_handler().Child(OwnHeap(), thread_state.record, runtime.NewSeed());

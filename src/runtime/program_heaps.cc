@@ -7,6 +7,7 @@
 #include "src/base/check.h"
 #include "src/global/program_heaps.h"
 #include "src/runtime/default_heap.h"
+#include "src/runtime/program_hooks.h"
 #include "src/runtime/runtime.h"
 #include "src/runtime/thread_state.h"
 #include "src/sizeclass/size_class.h"
@@ -30,6 +31,14 @@ SizeClass ClassOf(size_t size, size_t alignment) {
   return size > kMaxSmallSize ? kNoClass : ClassFor(size);
 }
 
+void* AllocateLargeAt(size_t size, size_t shift, bool zeroed) {
+  if (IsEnding()) return AllocateWhileEnding(size, kMinAlignment);
+  BusyScope busy;
+  void* object = Runtime::Get().global().AllocateLarge(size, kPageSize, zeroed, shift);
+  Runtime::Get().OnSlowPath();
+  return object;
+}
+
 ProgramHeap* OffsetHeap() {
   // order: acquire; pairs with the exchange below. The heap is visible.
   ProgramHeap* heap = offset_heap.load(std::memory_order_acquire);
@@ -42,13 +51,19 @@ ProgramHeap* OffsetHeap() {
   return heap;
 }
 
+ProgramHeap* TryNewHeap() {
+  BusyScope busy;
+  return Heaps().New(Runtime::Get().NewSeed());
+}
+
 }  // namespace
 
 void* AllocateFrom(ProgramHeap* heap, uint32_t generation, size_t size, size_t alignment,
                    bool zeroed, bool* is_over) {
+  *is_over = false;
+  if (IsEnding()) return AllocateWhileEnding(size, alignment);
   BusyScope busy;
   Runtime& runtime = Runtime::Get();
-  *is_over = false;
   SizeClass size_class = ClassOf(size, alignment);
   if (size_class == kNoClass) {
     void* object =
@@ -72,8 +87,10 @@ void* AllocateClassFrom(ProgramHeap* heap, uint32_t generation, SizeClass size_c
 }
 
 ProgramHeap* NewHeap() {
-  BusyScope busy;
-  return Heaps().New(Runtime::Get().NewSeed());
+  while (true) {
+    ProgramHeap* heap = TryNewHeap();
+    if (heap != nullptr || !AskForMemory(sizeof(ProgramHeap))) return heap;
+  }
 }
 
 void DeleteHeap(ProgramHeap* heap) {
@@ -89,22 +106,26 @@ void DestroyHeap(ProgramHeap* heap) {
 }
 
 void* AllocateIn(ProgramHeap* heap, size_t size, size_t alignment, bool zeroed) {
-  bool is_over = false;
-  void* object = AllocateFrom(heap, GenerationInUse(heap), size, alignment, zeroed, &is_over);
-  if (is_over) FatalAt("use of a heap that has ended", heap);
-  return object;
+  if (HasSlowPathNews()) RunDeferredFree(false);
+  while (true) {
+    bool is_over = false;
+    void* object = AllocateFrom(heap, GenerationInUse(heap), size, alignment, zeroed, &is_over);
+    if (is_over) FatalAt("use of a heap that has ended", heap);
+    if (MESH_LIKELY(object != nullptr) || !AskForMemory(size)) return object;
+  }
 }
 
 void* AllocateAtOffset(size_t size, size_t alignment, size_t offset, bool zeroed) {
   const size_t shift = (alignment - offset % alignment) % alignment;
   if (size > PTRDIFF_MAX) return nullptr;
   if (AlignedClassFor(size + shift, alignment) == kNoClass) {
-    BusyScope busy;
-    void* object = Runtime::Get().global().AllocateLarge(size, kPageSize, zeroed, shift);
-    Runtime::Get().OnSlowPath();
-    return object;
+    while (true) {
+      void* object = AllocateLargeAt(size, shift, zeroed);
+      if (object != nullptr || !AskForMemory(size)) return object;
+    }
   }
   ProgramHeap* heap = OffsetHeap();
+  while (heap == nullptr && AskForMemory(size)) heap = OffsetHeap();
   if (heap == nullptr) return nullptr;
   auto* slot = static_cast<char*>(AllocateIn(heap, size + shift, alignment, zeroed));
   return slot != nullptr ? slot + shift : nullptr;

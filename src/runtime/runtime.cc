@@ -11,12 +11,14 @@
 #include "src/os/process.h"
 #include "src/os/program.h"
 #include "src/runtime/hooks.h"
+#include "src/runtime/program_hooks.h"
 #include "src/runtime/thread_state.h"
 
 namespace mesh {
 
 constinit ThreadLocalHeap no_heap;
-__thread ThreadState thread_state = {&no_heap, false, false, nullptr, nullptr, 0, nullptr, 0};
+__thread ThreadState thread_state = {&no_heap, false,   false, nullptr, nullptr,
+                                     0,        nullptr, 0,     0,       false};
 
 constinit std::atomic<bool> Runtime::ready_{false};
 alignas(64) constinit unsigned char Runtime::storage_[sizeof(Runtime)] = {};
@@ -72,7 +74,10 @@ size_t SegmentSize() {
   return size;
 }
 
-void ForkPrepare() { Runtime::Get().fork_handler().Prepare(); }
+void ForkPrepare() {
+  Runtime::Get().fork_handler().Prepare();
+  LockProgramHooks();
+}
 
 }  // namespace
 

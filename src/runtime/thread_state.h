@@ -29,6 +29,8 @@ struct ThreadState {
   uint32_t default_generation;
   ThreadLocalHeap* own_heap;
   uint32_t program_heap_frees;  // how many, round
+  uint8_t running_hooks;        // of the program's hooks, which run in this thread
+  bool is_ending;               // this thread ends the program: program_hooks.h, [PH1]
 };
 
 extern __thread ThreadState thread_state;

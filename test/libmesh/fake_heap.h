@@ -17,6 +17,7 @@ class FakeHeap {
     freed_.clear();
     last_size_ = 0;
     last_alignment_ = 0;
+    last_error_ = 0;
     memset(memory_, 0xa5, sizeof(memory_));
   }
 
@@ -24,6 +25,9 @@ class FakeHeap {
   static const std::vector<void*>& freed() { return freed_; }
   static size_t last_size() { return last_size_; }
   static size_t last_alignment() { return last_alignment_; }
+
+  static void NoteError(int error) { last_error_ = error; }
+  static int last_error() { return last_error_; }
 
   static void* TryMalloc(size_t) { return nullptr; }
   static void* Malloc(size_t size) { return AlignedAlloc(16, size); }
@@ -79,6 +83,7 @@ class FakeHeap {
   static inline std::vector<void*> freed_;
   static inline size_t last_size_ = 0;
   static inline size_t last_alignment_ = 0;
+  static inline int last_error_ = 0;
 };
 
 }  // namespace mesh

@@ -183,6 +183,37 @@ typedef bool mesh_visit_block_fun(mesh_heap_t* heap, void* object, size_t usable
  * ended it, ENOMEM when there is no memory for the list of the heap's spans. */
 int mesh_heap_visit_blocks(mesh_heap_t* heap, mesh_visit_block_fun* visitor, void* argument);
 
+/* ---- Hooks ---- */
+
+/* Hooks are of the whole process; NULL takes one away. They are called in the thread whose call led
+ * to them, which holds no lock of Mesh: they may call any function of this header, malloc() and
+ * free(). What would lead to the same hook again in that thread does not call it. */
+
+/* A hook for who defers frees, as reference counting in bounded time does: called now and then
+ * before an allocation that has to look for memory, so that it may free some of what waits.
+ * `force`: all of it (mesh_collect(true)). `heartbeat` grows with each call, in all threads
+ * together. */
+typedef void mesh_deferred_free_fun(bool force, uint64_t heartbeat, void* argument);
+void mesh_register_deferred_free(mesh_deferred_free_fun* function, void* argument);
+
+/* A hook for what Mesh would write to standard error: reports (MALLOCSTATS, malloc_stats()) and
+ * complaints. `text` is a piece of it that ends with a zero, not always a whole line. What is wrong
+ * with options of the environment is written before any hook can be there. */
+typedef void mesh_output_fun(const char* text, void* argument);
+void mesh_register_output(mesh_output_fun* function, void* argument);
+
+/* A hook for errors: ENOMEM (no memory), EINVAL (an alignment or an old size), and for complaints,
+ * after which the program ends: EAGAIN (double free), EFAULT (any other). Then it may call nothing
+ * of this header but what makes, resizes and frees objects, which is served apart from the heap. */
+typedef void mesh_error_fun(int error, void* argument);
+void mesh_register_error(mesh_error_fun* function, void* argument);
+
+/* A hook for when there is no memory for `size` bytes: it may free something, and returns whether
+ * to try again. It is asked before NULL is returned, and by operator new before the new-handler;
+ * not for sizes that no system has. */
+typedef bool mesh_out_of_memory_fun(size_t size, void* argument);
+void mesh_register_out_of_memory(mesh_out_of_memory_fun* function, void* argument);
+
 /* ---- Memory and figures ---- */
 
 /* Gives memory back to the system, and returns how many bytes. Without `force`: pages that are

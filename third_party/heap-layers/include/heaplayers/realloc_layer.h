@@ -38,12 +38,22 @@ class ReallocLayer : public Super {
       if (void* resized = Super::try_resize(p, size)) return resized;
     }
     const std::size_t wanted = InPlace::Wanted(usable, size);
-    void* fresh = Super::malloc(wanted);
-    if (fresh == nullptr && wanted > size) fresh = Super::malloc(size);
+    void* fresh = wanted > size ? MallocRoomy(wanted) : nullptr;
+    if (fresh == nullptr) fresh = Super::malloc(size);
     if (fresh == nullptr) return size <= usable ? p : nullptr;
     std::memcpy(fresh, p, Smaller(usable, size));
     Super::free(p);
     return fresh;
+  }
+
+ private:
+  // More than is needed: a heap that asks its user for memory before it refuses need not ask now.
+  void* MallocRoomy(std::size_t size) {
+    if constexpr (requires(Super & super) { super.malloc_if_any(size); }) {
+      return Super::malloc_if_any(size);
+    } else {
+      return Super::malloc(size);
+    }
   }
 };
 
