@@ -2,15 +2,18 @@
 // calls really come by here.
 //
 // They do not when the library is loaded by dlopen, or when another library stands in front with
-// functions of its own. Then the barrier's lower tiers are out of reach, and nothing else changes.
+// functions of its own; nor did they all where we are a part of the program, behind libraries that
+// have made threads. Then the barrier's lower tiers are out of reach, and nothing else changes.
 // Room: libmesh. Thread rule: the loader's thread.
 #include <dlfcn.h>
 #include <link.h>
+#include <sys/auxv.h>
 
 #include <cstring>
 
 #include "src/libmesh/file_buffer.h"
 #include "src/libmesh/real.h"
+#include "src/os/process.h"
 #include "src/runtime/hooks.h"
 
 namespace mesh {
@@ -19,9 +22,21 @@ namespace {
 // Some of those that libraries like to stand in front of.
 constexpr const char* kWitnesses[] = {"read", "recvmsg", "poll", "sigaction", "syscall"};
 
+// Whether a call may be in progress that did not come by here. libmesh.so is there before all other
+// libraries; the program's own constructors run after theirs.
+bool HasEarlierThreads(const void* own_base) {
+  // The program's headers are on its first page.
+  constexpr uintptr_t kFirstPage = 4096;
+  const uintptr_t headers = getauxval(AT_PHDR);
+  if (headers - reinterpret_cast<uintptr_t>(own_base) >= kFirstPage) return false;
+  os::Result<size_t> threads = os::ThreadCount();
+  return !threads.ok() || threads.value != 1;
+}
+
 bool IsInForce() {
   Dl_info own;
   if (dladdr(reinterpret_cast<void*>(&IsInForce), &own) == 0) return false;
+  if (HasEarlierThreads(own.dli_fbase)) return false;
   for (const char* name : kWitnesses) {
     Dl_info first;
     if (dladdr(dlsym(RTLD_DEFAULT, name), &first) == 0) return false;
@@ -48,8 +63,10 @@ void FindFileBufferCode() {
 __attribute__((constructor(101))) void AtLoad() {
   FindAllReal();
   FindFileBufferCode();
+  // Before a thread of our own comes.
+  const bool is_in_force = IsInForce();
   ProgramBegins(RealFunction<ThreadCreator>(RealId::pthread_create));
-  if (!IsInForce()) return;
+  if (!is_in_force) return;
   InterpositionInForce();
   if (dl_iterate_phdr(IsLibaio, nullptr) != 0) AddressSpaceShared();
 }

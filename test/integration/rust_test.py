@@ -80,6 +80,36 @@ def test_compacts_as_ordinary_user(build: cargo.Build, root: pathlib.Path) -> No
     assert outcome.status == 0, harness.describe(outcome)
 
 
+# A library that has a thread before the program's first constructor.
+_EARLY_THREAD = """
+#include <pthread.h>
+#include <unistd.h>
+static void* wait_for_ever(void* none) { for (;;) pause(); return none; }
+__attribute__((constructor)) static void begin(void) {
+  pthread_t thread;
+  pthread_create(&thread, 0, wait_for_ever, 0);
+}
+"""
+
+
+def test_earlier_threads_cost_the_lower_tiers(root: pathlib.Path) -> None:
+    """A call that began before the program's functions were in force was never published."""
+    program = cargo.test_program(cargo.Build(FEATURES[0], "", {}), "compaction")
+    (root / "early.c").write_text(_EARLY_THREAD)
+    library = root / "early.so"
+    compiled = harness.run_program(
+        [harness.program("cc"), "-shared", "-fPIC", "-pthread", "early.c", "-o", library],
+        cargo.environment({}),
+        root,
+    )
+    assert compiled.status == 0, harness.describe(compiled)
+    for tier in ("segv", "userfault_user"):
+        extra = {"MESH_BARRIER": tier, "UNPUBLISHED": "1", "LD_PRELOAD": str(library)}
+        outcome = harness.run_program([program], cargo.environment(extra), root)
+        assert outcome.status == 0, harness.describe(outcome)
+        assert b"tier none" in outcome.stdout
+
+
 def _unpack(crate: str, root: pathlib.Path) -> None:
     """Packages a crate and unpacks it in `root`, as its users get it."""
     patch = f'patch.crates-io.mesh-sys.path="{cargo.WORKSPACE}/mesh-sys"'

@@ -1,7 +1,8 @@
 //! A program on Mesh, its heap full of holes: it is compacted, alone and beside threads that store
 //! to it, and a fork sees it whole. Not in the test harness, which has threads of its own.
 //!
-//! `MESH_BARRIER` chooses the way in which stores are held back.
+//! `MESH_BARRIER` chooses the way in which stores are held back. `UNPUBLISHED` says that what the
+//! program lends to the kernel is not known, whatever it was built with.
 
 use mesh_alloc::options::{Barrier, Options};
 use mesh_alloc::{stats, Mesh};
@@ -63,7 +64,9 @@ fn alone() {
 
 /// Whether a program can be meshed here at all, alone or with threads.
 fn expects_meshing(is_alone: bool) -> bool {
-    let is_published = cfg!(feature = "interpose") && !cfg!(target_feature = "crt-static");
+    let is_published = cfg!(feature = "interpose")
+        && !cfg!(target_feature = "crt-static")
+        && std::env::var_os("UNPUBLISHED").is_none();
     match Options::current().barrier {
         Barrier::None => false,
         Barrier::Single => is_alone,
