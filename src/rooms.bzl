@@ -11,6 +11,7 @@ ROOMS = [
     "os",
     "sizeclass",
     "arena",
+    "secure",
     "miniheap",
     "meshing",
     "global",

@@ -1,4 +1,5 @@
-// See arena.h. Segments, spans, what goes back; objects are in arena_large.cc and arena_huge.cc.
+// See arena.h. Segments, spans, what goes back; objects are in arena_large.cc and arena_huge.cc,
+// guards in arena_guards.cc.
 #include "src/arena/arena.h"
 
 #include "src/arena/metadata.h"
@@ -79,6 +80,11 @@ Segment* Arena::AddSegmentLocked(bool small, PageCount pages) {
   }
   if (segment == nullptr) return nullptr;
   segment->small = small;
+  if (small && keeps_states_ && !ReserveStatesLocked(*segment)) {
+    segment->huge_reserved = size_t{segment->pages} << kPageShift;
+    FreeHugeLocked(PageMap::IdOf(*segment, 0));
+    return nullptr;
+  }
   // Kernels without huge pages refuse, and lose nothing.
   if (small) {
     static_cast<void>(os::AdviseNoHugePage(segment->base, size_t{segment->pages} << kPageShift));
@@ -93,6 +99,7 @@ bool Arena::CommitLocked(Segment& segment, PageCount pages) {
   size_t had = RoundUp(old * sizeof(SpanRecord), kPageSize);
   size_t needs = RoundUp((size_t{old} + pages) * sizeof(SpanRecord), kPageSize);
   if (needs > had && !os::Commit(records + had, needs - had).ok()) return false;
+  if (segment.states != nullptr && !CommitStates(segment, pages)) return false;
   uintptr_t address = segment.base + (uintptr_t{old} << kPageShift);
   if (!os::Commit(address, size_t{pages} << kPageShift).ok()) return false;
   segment.committed += pages;
@@ -147,7 +154,8 @@ SpanId Arena::AllocateSpan(SizeClass size_class, uint32_t units, SizeClass entry
   SpanId id = kNoSpan;
   {
     MutexLock lock(lock_);
-    id = TakeLocked(true, pages, 1, &clean);
+    if (guards_spans_) id = TakeGuardedLocked(true, pages, 1, &clean);
+    if (id == kNoSpan) id = TakeLocked(true, pages, 1, &clean);
     if (id != kNoSpan) PageMap::SetSpan(id, pages, entry_class);
   }
   MakeUp();
@@ -171,7 +179,9 @@ SpanId Arena::ReserveRun(PageCount least, PageCount* pages, bool* dirty) {
 void Arena::FreeSpan(SpanId id, PageCount pages, bool dirty) {
   MutexLock lock(lock_);
   PageMap::ClearSpan(id, pages);
-  small_runs_.Give(id, pages, dirty);
+  Run run{id, pages};
+  if (guards_spans_) TakeGuardsDownLocked(true, 1, &run);
+  small_runs_.Give(run.id, run.pages, dirty);
   if (dirty) LimitDirtyLocked(true);
 }
 

@@ -24,6 +24,7 @@
 #include "src/arena/residency.h"
 #include "src/arena/run_cache.h"
 #include "src/base/mutex.h"
+#include "src/base/random.h"
 #include "src/base/units.h"
 
 namespace mesh {
@@ -41,6 +42,10 @@ struct LargeObject {
   std::atomic<uint16_t> heap = 0;
   SpanId next = kNoSpan;
   SpanId previous = kNoSpan;
+  // Pages of the guard behind it; 0: it has none, and none before it.
+  PageCount guard_pages = 0;
+  // Bytes that were asked for, where hardened heaps keep them; else 0.
+  size_t size = 0;
 };
 
 struct ArenaStatistics {
@@ -80,8 +85,8 @@ class Arena {
 
   // A large object of `pages` pages (its record may say an eighth more) at `alignment` bytes (a
   // power of two >= kPageSize), record and entry set. `zeroed`: the memory must read zeros; see
-  // Residency.
-  SpanId AllocateLarge(size_t pages, size_t alignment, bool zeroed);
+  // Residency. `room`: see GuardLarge().
+  SpanId AllocateLarge(size_t pages, size_t alignment, bool zeroed, size_t room = 0);
   void FreeLarge(SpanId id);
   // Makes the object longer or shorter in place. Returns false when it cannot; nothing has changed.
   bool ResizeLarge(SpanId id, size_t pages);
@@ -143,6 +148,23 @@ class Arena {
   // The program puts itself under a filter.
   void StopAsking() { residency_.StopAsking(); }
 
+  // What hardened heaps ask for; before first use. A state for each 16 bytes of small segments
+  // (PageMap::StateOf).
+  void KeepSlotStates() { keeps_states_ = true; }
+  // Pages without access before and behind each large object, as long as there are not too many;
+  // freed ones have none either, until they have rested. An object grows into the guard behind it,
+  // which is as much longer as it is given room.
+  void GuardLarge(uint64_t seed) NO_THREAD_SAFETY_ANALYSIS {
+    guards_large_ = true;
+    random_.Seed(seed);
+  }
+  // In a fork's child.
+  void Reseed(uint64_t seed) NO_THREAD_SAFETY_ANALYSIS { random_.Seed(seed); }
+  // The same around spans, which do not rest, and are no neighbours of each other then.
+  void GuardSpans() { guards_spans_ = true; }
+  bool guards_large() const { return guards_large_; }
+  bool guards_spans() const { return guards_spans_; }
+
   // The address space that a segment reserves at once [bytes]; less where RLIMIT_AS is tight.
   void set_segment_size(size_t bytes) {
     segment_pages_ = static_cast<PageCount>(bytes >> kPageShift);
@@ -172,11 +194,38 @@ class Arena {
 
   // Where a large object may lie: in a run that lies ready with its memory, or wherever it fits.
   SpanId TakeCached(size_t pages, size_t alignment);
-  SpanId TakeLarge(size_t pages, size_t alignment, bool* clean);
+  SpanId TakeLarge(size_t pages, size_t alignment, size_t room, bool* clean);
   SpanId StartLargeLocked(SpanId id, size_t pages, PageCount run) REQUIRES(lock_);
   void NoteEndedLocked(size_t pages) REQUIRES(lock_);
   void TakeBackCached();
   void GiveLarge(std::span<const RunCache::Run> runs);
+
+  // Spans, and large objects, that are guarded at a time: at most two mappings each, so that a half
+  // of what vm.max_map_count allows by default is left.
+  static constexpr uint32_t kMostGuarded = 65530 / 8;
+  // Freed large objects that rest, and the pages of all: a half of a segment.
+  static constexpr uint32_t kMostResting = 128;
+
+  struct Run {
+    SpanId id;
+    PageCount pages;
+  };
+
+  static bool PutGuardUp(SpanId id, PageCount pages, PageIndex place, bool clean);
+  static bool TakeGuardDown(SpanId id, PageCount pages);
+  // A run with a page of guard before it and `behind` pages behind. kNoSpan: there are too many
+  // guards, or the kernel refuses.
+  SpanId TakeGuardedLocked(bool small, PageCount pages, PageCount behind, bool* clean)
+      REQUIRES(lock_);
+  // Takes the guards of a run down, if it has some; it becomes as much longer.
+  void TakeGuardsDownLocked(bool small, PageCount behind, Run* run) REQUIRES(lock_);
+  // Lets a freed object rest, guards included. False: it has to be given back at once.
+  bool RestLocked(Run run, PageCount guard_pages) REQUIRES(lock_);
+  bool ResizeGuardedLocked(SpanId id, PageCount pages) REQUIRES(lock_);
+  void WakeLocked(uint32_t index) REQUIRES(lock_);
+  bool ReserveStatesLocked(Segment& segment) REQUIRES(lock_);
+  static bool CommitStates(const Segment& segment, PageCount pages);
+
   PageHeap& HeapOf(bool small) { return small ? small_runs_ : large_runs_; }
   SpanId TakeLocked(bool small, PageCount pages, PageCount alignment_pages, bool* clean)
       REQUIRES(lock_);
@@ -209,6 +258,14 @@ class Arena {
   std::atomic<bool> defers_return_{false};
   std::atomic<bool> has_excess_{false};
   ArenaStatistics statistics_ GUARDED_BY(lock_);
+  bool keeps_states_ = false;
+  bool guards_large_ = false;
+  bool guards_spans_ = false;
+  uint32_t guarded_[2] GUARDED_BY(lock_) = {};  // large objects, spans
+  Run resting_[kMostResting] GUARDED_BY(lock_) = {};
+  uint32_t resting_count_ GUARDED_BY(lock_) = 0;
+  PageCount resting_pages_ GUARDED_BY(lock_) = 0;
+  Random random_ GUARDED_BY(lock_);
 };
 
 }  // namespace mesh

@@ -6,11 +6,11 @@
 
 namespace mesh {
 
-SpanId Arena::AllocateLarge(size_t pages, size_t alignment, bool zeroed) {
+SpanId Arena::AllocateLarge(size_t pages, size_t alignment, bool zeroed, size_t room) {
   bool clean = false;
-  SpanId id = TakeCached(pages, alignment);
+  SpanId id = guards_large_ ? kNoSpan : TakeCached(pages, alignment);
   if (id == kNoSpan) {
-    id = TakeLarge(pages, alignment, &clean);
+    id = TakeLarge(pages, alignment, room, &clean);
     MakeUp();
   }
   if (id == kNoSpan) return kNoSpan;
@@ -37,13 +37,22 @@ SpanId Arena::TakeCached(size_t pages, size_t alignment) {
   return kNoSpan;
 }
 
-SpanId Arena::TakeLarge(size_t pages, size_t alignment, bool* clean) {
+SpanId Arena::TakeLarge(size_t pages, size_t alignment, size_t room, bool* clean) {
   TakeBackCached();
   size_t alignment_pages = alignment >> kPageShift;
   bool huge = pages > kMaxRunPages || alignment_pages > kMaxRunPages - pages;
   PageCount run = static_cast<PageCount>(huge ? 1 : pages);
   *clean = true;
   MutexLock lock(lock_);
+  if (guards_large_ && !huge && alignment_pages == 1) {
+    const PageCount behind = static_cast<PageCount>(room < kMaxRunPages ? room : 0) + 1;
+    SpanId id = TakeGuardedLocked(false, run, behind, clean);
+    if (id != kNoSpan) {
+      StartLargeLocked(id, pages, run);
+      PageMap::Record<LargeObject>(id)->guard_pages = behind;
+      return id;
+    }
+  }
   SpanId id = huge ? AllocateHugeLocked(pages, alignment)
                    : TakeLocked(false, run, static_cast<PageCount>(alignment_pages), clean);
   return id != kNoSpan ? StartLargeLocked(id, pages, run) : kNoSpan;
@@ -82,7 +91,7 @@ void Arena::FreeLarge(SpanId id) {
   // Until the lock is taken it is the caller's.
   const size_t pages = PageMap::Record<LargeObject>(id)->pages;
   const bool moved = PageMap::Record<LargeObject>(id)->moved;
-  if (RunCache::Takes(pages) && !moved) {
+  if (RunCache::Takes(pages) && !moved && !guards_large_) {
     RunCache::Leaving leaving;
     cache_.Give({id, static_cast<PageCount>(pages)}, &leaving);
     return GiveLarge({leaving.runs, leaving.count});
@@ -94,8 +103,14 @@ void Arena::FreeLarge(SpanId id) {
   if (is_huge) return FreeHugeLocked(id);
   size_t bytes = pages << kPageShift;
   bool fresh = moved && os::MapPrivateFixed(PageMap::AddressOf(id), bytes).ok();
-  PageMap::ClearLarge(id, static_cast<PageCount>(pages));
-  large_runs_.Give(id, static_cast<PageCount>(pages), !fresh, static_cast<PageCount>(there));
+  const PageCount guard_pages = PageMap::Record<LargeObject>(id)->guard_pages;
+  Run run{id, static_cast<PageCount>(pages)};
+  PageMap::ClearLarge(id, run.pages);
+  if (guards_large_) {
+    if (RestLocked(run, guard_pages)) return;
+    TakeGuardsDownLocked(false, guard_pages, &run);
+  }
+  large_runs_.Give(run.id, run.pages, !fresh, static_cast<PageCount>(there));
   LimitDirtyLocked(false);
 }
 
@@ -118,6 +133,7 @@ bool Arena::ResizeLargeLocked(SpanId id, size_t pages) {
   if (segment.huge_reserved != 0) return ResizeHugeLocked(id, pages);
   LargeObject* object = PageMap::Record<LargeObject>(id);
   if (pages > kMaxRunPages) return false;
+  if (guards_large_) return ResizeGuardedLocked(id, static_cast<PageCount>(pages));
   PageCount old = static_cast<PageCount>(object->pages);
   PageCount wanted = static_cast<PageCount>(pages);
   if (wanted < old) {

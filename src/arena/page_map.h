@@ -12,6 +12,8 @@
 //
 // [PM1] The first and the last page of whatever is in use have an entry; free pages have none.
 // [PM2] A window belongs to at most one segment; segments are never taken out, except huge ones.
+// [PM3] Where states are kept, those of all committed pages of small segments are there, 0 at
+// first.
 #pragma once
 
 #include <array>
@@ -47,6 +49,11 @@ class PageEntry {
       : bits_(static_cast<uint16_t>(size_class << kPlaceBits | (page_in_span & kLastPage))) {}
 
   static constexpr PageIndex kLastPage = (1 << kPlaceBits) - 1;
+  // Of kReservedClass: the guard before a span or large object, that behind it, and the first and
+  // last page of a run that rests.
+  static constexpr PageIndex kGuardBefore = kLastPage - 2;
+  static constexpr PageIndex kGuardBehind = kLastPage - 1;
+  static constexpr PageIndex kResting = kLastPage;
 
   constexpr SizeClass size_class() const { return static_cast<SizeClass>(bits_ >> kPlaceBits); }
   constexpr PageIndex page_in_span() const { return bits_ & kLastPage; }
@@ -73,10 +80,12 @@ struct Segment {
   bool small = false;  // holds spans of size classes; otherwise large objects
   std::atomic<PageEntry>* entries = nullptr;
   SpanRecord* records = nullptr;  // usable for the committed pages
-  uintptr_t metadata = 0;         // the mapping that entries and records lie in
-  size_t metadata_size = 0;       // its bytes
-  size_t huge_reserved = 0;       // bytes reserved at base, for a huge segment
-  Segment* next = nullptr;        // in the list of huge segments to use again
+  // A byte for each 16 of the committed pages of a small segment; null unless they are kept.
+  std::atomic<uint8_t>* states = nullptr;
+  uintptr_t metadata = 0;    // the mapping that entries and records lie in
+  size_t metadata_size = 0;  // its bytes
+  size_t huge_reserved = 0;  // bytes reserved at base, for a huge segment
+  Segment* next = nullptr;   // in the list of huge segments to use again
 };
 
 class PageMap {
@@ -103,6 +112,15 @@ class PageMap {
   static const Segment& SegmentAt(uintptr_t address) {
     return *segments_[index_of_[address >> kWindowShift]];
   }
+
+  // The byte kept for the 16 bytes at `address`, which lies in a small segment; [PM3].
+  static MESH_ALWAYS_INLINE std::atomic<uint8_t>* StateOf(uintptr_t address) {
+    // order: relaxed; whoever holds an object got its address from a thread that saw the segment.
+    std::atomic<uint8_t>* states =
+        states_of_[address >> kWindowShift].load(std::memory_order_relaxed);
+    return &states[(address & (kWindowSize - 1)) >> kStateShift];
+  }
+  static constexpr size_t kStateShift = 4;
 
   // Whether `address` lies in a segment of ours, in use or not.
   static bool Owns(uintptr_t address) {
@@ -151,6 +169,7 @@ class PageMap {
   friend struct WindowLayout;  // tells other processes where the figures lie
   // Where the entry of page 0 of all memory would be, going by those of the window; 0: not ours.
   static std::array<std::atomic<uintptr_t>, kWindowCount> entries_of_;
+  static std::array<std::atomic<std::atomic<uint8_t>*>, kWindowCount> states_of_;
   static std::array<uint16_t, kWindowCount> index_of_;
   static std::array<Segment*, kMaxSegments> segments_;
   static uint32_t next_index_;

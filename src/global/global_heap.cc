@@ -83,12 +83,25 @@ SizeClassHeap& GlobalHeap::HeapOf(const MiniHeap& span) {
   return *heap;
 }
 
-void* GlobalHeap::AllocateLarge(size_t size, size_t alignment, bool zeroed, size_t shift) {
+// A guard has to lie behind the last page that was asked for.
+size_t GlobalHeap::PagesOfLarge(size_t bytes) const {
+  const size_t pages = PagesFor(bytes > 0 ? bytes : 1);
+  return arena_.guards_large() ? pages : RoundLarge(pages);
+}
+
+size_t GlobalHeap::AlignmentOfLarge(size_t pages) const {
+  return arena_.guards_large() ? kPageSize : AlignmentOf(pages);
+}
+
+void* GlobalHeap::AllocateLarge(size_t size, size_t alignment, bool zeroed, size_t shift,
+                                size_t room) {
   if (size > PTRDIFF_MAX) return nullptr;
-  size_t pages = RoundLarge(PagesFor(size + shift > 0 ? size + shift : 1));
-  SpanId id = arena_.AllocateLarge(pages, std::max(alignment, AlignmentOf(pages)), zeroed);
+  size_t pages = PagesOfLarge(size + shift);
+  SpanId id = arena_.AllocateLarge(pages, std::max(alignment, AlignmentOfLarge(pages)), zeroed,
+                                   room >> kPageShift);
   if (id == kNoSpan) return nullptr;
   PageMap::Record<LargeObject>(id)->shift = static_cast<uint16_t>(shift);
+  PageMap::Record<LargeObject>(id)->size = 0;
   return reinterpret_cast<void*>(PageMap::AddressOf(id) + shift);
 }
 
@@ -113,13 +126,14 @@ void* GlobalHeap::ResizeLarge(void* object, size_t size) {
   SpanId id = IdOfLarge(object);
   const size_t shift = PageMap::Record<LargeObject>(id)->shift;
   size_t old_pages = PageMap::Record<LargeObject>(id)->pages;
-  size_t pages = RoundLarge(PagesFor(size + shift));
+  size_t pages = PagesOfLarge(size + shift);
   if (pages == old_pages) return object;
   if (!arena_.ResizeLarge(id, pages)) {
     // Smaller, but it cannot be cut: it is copied by the caller. Larger: its pages move.
     if (pages < old_pages || old_pages < kPagesToMove) return nullptr;
-    pages = RoundLarge(pages + pages / kRoomShare);
-    SpanId to = arena_.AllocateLarge(pages, AlignmentOf(pages), false);
+    const size_t room = pages / kRoomShare;
+    if (!arena_.guards_large()) pages = RoundLarge(pages + room);
+    SpanId to = arena_.AllocateLarge(pages, AlignmentOfLarge(pages), false, room);
     if (to == kNoSpan) return nullptr;
     PageMap::Record<LargeObject>(to)->shift = static_cast<uint16_t>(shift);
     program_heaps_.ReplaceLarge(id, to);
@@ -137,13 +151,17 @@ bool GlobalHeap::ExpandLarge(void* object, size_t size) {
   if (size > PTRDIFF_MAX) return false;
   SpanId id = IdOfLarge(object);
   size_t old_pages = PageMap::Record<LargeObject>(id)->pages;
-  size_t pages = RoundLarge(PagesFor(size + PageMap::Record<LargeObject>(id)->shift));
+  size_t pages = PagesOfLarge(size + PageMap::Record<LargeObject>(id)->shift);
   if (pages <= old_pages) return true;
   return arena_.ResizeLarge(id, pages);
 }
 
+LargeObject* GlobalHeap::LargeRecord(const void* object) {
+  return PageMap::Record<LargeObject>(IdOfLarge(object));
+}
+
 size_t GlobalHeap::LargeSize(const void* object) {
-  const LargeObject* large = PageMap::Record<LargeObject>(IdOfLarge(object));
+  const LargeObject* large = LargeRecord(object);
   return (large->pages << kPageShift) - large->shift;
 }
 

@@ -39,7 +39,9 @@ class GlobalHeap {
   // An object of more than kMaxSmallSize bytes, or of an alignment above a page. Null when out of
   // memory. `zeroed`: all bytes are zero.
   // `shift`: bytes, less than a page, from the alignment to what is returned.
-  void* AllocateLarge(size_t size, size_t alignment, bool zeroed, size_t shift = 0);
+  // `room`: where objects are guarded, bytes of the guard behind it that it may grow into.
+  void* AllocateLarge(size_t size, size_t alignment, bool zeroed, size_t shift = 0,
+                      size_t room = 0);
   // The same for a program heap; *is_over as in ProgramHeaps::Allocate().
   void* AllocateLargeIn(ProgramHeap* heap, uint32_t generation, size_t size, size_t alignment,
                         bool zeroed, bool* is_over);
@@ -53,6 +55,9 @@ class GlobalHeap {
   // Makes a large object longer where it lies. False: nothing has changed.
   bool ExpandLarge(void* object, size_t size);
   static size_t LargeSize(const void* object);
+  // Ends the program when `object`, whose page has an entry of kLargeClass, is not the start of
+  // one.
+  static LargeObject* LargeRecord(const void* object);
 
   // One object of the class for a thread without a heap of its own.
   void* AllocateDirect(SizeClass size_class);
@@ -86,6 +91,9 @@ class GlobalHeap {
   Compactor& compactor() { return compactor_; }
 
  private:
+  size_t PagesOfLarge(size_t bytes) const;
+  size_t AlignmentOfLarge(size_t pages) const;
+
   friend struct WindowLayout;  // tells other processes where the figures lie
 
   // Passes until nothing more is gained: over all heaps, or over one that the program has made.

@@ -5,6 +5,7 @@
 
 #include "src/base/check.h"
 #include "src/os/memory.h"
+#include "src/secure/slot_guard.h"
 
 namespace mesh {
 namespace {
@@ -105,8 +106,9 @@ void SizeClassHeap::AttachToLocked(MiniHeap* leader, uint16_t owner, bool shared
 SpanId SizeClassHeap::NewSpanLocked(uint32_t units) {
   const SizeClassInfo& info = kSizeClasses[size_class_];
   PageCount pages = info.unit_pages * units;
-  if (!info.meshable || spans_ < kSpansBeforeReserve)
+  if (!info.meshable || spans_ < kSpansBeforeReserve || arena_->guards_spans()) {
     return arena_->AllocateSpan(size_class_, units, entry_class_);
+  }
   if (reserve_pages_ < pages) {
     DropReserveLocked();  // The arena has use for a rest that is too short.
     uint64_t share = pages_ / kReserveShare;
@@ -177,6 +179,7 @@ MiniHeap* SizeClassHeap::StartSpanLocked() {
   SpanId id = NewSpanLocked(units);
   if (id == kNoSpan) return nullptr;
   MiniHeap* fresh = MiniHeap::Start(id, size_class_, units);
+  if (secure_policy.has_canaries) SlotGuard::Prepare(fresh->ObjectAt(0), size_class_, units);
   fresh->set_owner(RestingOwner());
   NoteStartedLocked(fresh);
   return fresh;
@@ -275,7 +278,8 @@ void SizeClassHeap::Detach(uint16_t owner, SpanId attached) {
 
 size_t SizeClassHeap::ReleaseFreeSlots() {
   const SizeClassInfo& info = kSizeClasses[size_class_];
-  if (info.meshable || info.size % kPageSize != 0) return 0;
+  // Whole pages of slots hold canaries there.
+  if (info.meshable || info.size % kPageSize != 0 || secure_policy.has_canaries) return 0;
   size_t released = 0;
   MutexLock lock(lock_);
   for (SpanList& list : partial_) {

@@ -1,6 +1,7 @@
 // SizeClassHeap, the half for classes of program heaps: single objects, walks over the lists, and
 // how all of it ends.
 #include "src/global/size_class_heap.h"
+#include "src/secure/slot_guard.h"
 
 namespace mesh {
 namespace {
@@ -170,6 +171,10 @@ void SizeClassHeap::HandOverGroupLocked(MiniHeap* leader, SizeClassHeap& to) {
       to.backed_pages_ += span->pages();
     }
     span->set_owner(kNobody);
+    if (secure_policy.level > 0) {
+      span->occupancy().ForEachSet(
+          [&](SlotIndex slot) { SlotGuard::HandWhole(span->ObjectAt(slot)); });
+    }
     PageMap::SetSpan(span->id(), span->pages(), size_class_);
   });
   to.changed_ = true;

@@ -71,11 +71,13 @@ MESH_EXPORT size_t malloc_usable_size(void* object) noexcept {
   return ProcessMalloc::UsableSize(object);
 }
 
-// The sizes of C23 are promises of the caller that we do not need.
-MESH_EXPORT void free_sized(void* object, size_t) noexcept { ProcessMalloc::Free(object); }
+// The sizes of C23 are promises of the caller, which hardened heaps check.
+MESH_EXPORT void free_sized(void* object, size_t size) noexcept {
+  mesh::FastFreeSized(object, size, 0);
+}
 
-MESH_EXPORT void free_aligned_sized(void* object, size_t, size_t) noexcept {
-  ProcessMalloc::Free(object);
+MESH_EXPORT void free_aligned_sized(void* object, size_t alignment, size_t size) noexcept {
+  mesh::FastFreeSized(object, size, alignment);
 }
 
 MESH_EXPORT char* strdup(const char* text) noexcept { return ProcessMalloc::Strdup(text); }

@@ -58,6 +58,9 @@ struct LibraryHandlers {
 
 using New = NewApi<ProcessHeap, LibraryHandlers>;
 
+// Of the forms that name none.
+constexpr size_t kNewAlignment = __STDCPP_DEFAULT_NEW_ALIGNMENT__;
+
 size_t Bytes(std::align_val_t alignment) { return static_cast<size_t>(alignment); }
 
 void* NewOrNull(size_t size) noexcept {
@@ -108,34 +111,40 @@ MESH_EXPORT_NEW void* operator new[](size_t size, std::align_val_t alignment,
   return mesh::NewAlignedOrNull(size, mesh::Bytes(alignment));
 }
 
-// Size and alignment of delete are promises of the compiler that we do not need.
+// Size and alignment of delete are promises of the compiler, which hardened heaps check.
 MESH_EXPORT_NEW void operator delete(void* object) noexcept { mesh::FastFree(object); }
 MESH_EXPORT_NEW void operator delete[](void* object) noexcept { mesh::FastFree(object); }
-MESH_EXPORT_NEW void operator delete(void* object, size_t) noexcept { mesh::FastFree(object); }
-MESH_EXPORT_NEW void operator delete[](void* object, size_t) noexcept { mesh::FastFree(object); }
+MESH_EXPORT_NEW void operator delete(void* object, size_t size) noexcept {
+  mesh::FastFreeSized(object, size, mesh::kNewAlignment);
+}
+MESH_EXPORT_NEW void operator delete[](void* object, size_t size) noexcept {
+  mesh::FastFreeSized(object, size, mesh::kNewAlignment);
+}
 MESH_EXPORT_NEW void operator delete(void* object, const std::nothrow_t&) noexcept {
   mesh::FastFree(object);
 }
 MESH_EXPORT_NEW void operator delete[](void* object, const std::nothrow_t&) noexcept {
   mesh::FastFree(object);
 }
-MESH_EXPORT_NEW void operator delete(void* object, std::align_val_t) noexcept {
-  mesh::FastFree(object);
+MESH_EXPORT_NEW void operator delete(void* object, std::align_val_t alignment) noexcept {
+  mesh::FastFreeSized(object, mesh::kAnySize, mesh::Bytes(alignment));
 }
-MESH_EXPORT_NEW void operator delete[](void* object, std::align_val_t) noexcept {
-  mesh::FastFree(object);
+MESH_EXPORT_NEW void operator delete[](void* object, std::align_val_t alignment) noexcept {
+  mesh::FastFreeSized(object, mesh::kAnySize, mesh::Bytes(alignment));
 }
-MESH_EXPORT_NEW void operator delete(void* object, size_t, std::align_val_t) noexcept {
-  mesh::FastFree(object);
+MESH_EXPORT_NEW void operator delete(void* object, size_t size,
+                                     std::align_val_t alignment) noexcept {
+  mesh::FastFreeSized(object, size, mesh::Bytes(alignment));
 }
-MESH_EXPORT_NEW void operator delete[](void* object, size_t, std::align_val_t) noexcept {
-  mesh::FastFree(object);
+MESH_EXPORT_NEW void operator delete[](void* object, size_t size,
+                                       std::align_val_t alignment) noexcept {
+  mesh::FastFreeSized(object, size, mesh::Bytes(alignment));
 }
-MESH_EXPORT_NEW void operator delete(void* object, std::align_val_t,
+MESH_EXPORT_NEW void operator delete(void* object, std::align_val_t alignment,
                                      const std::nothrow_t&) noexcept {
-  mesh::FastFree(object);
+  mesh::FastFreeSized(object, mesh::kAnySize, mesh::Bytes(alignment));
 }
-MESH_EXPORT_NEW void operator delete[](void* object, std::align_val_t,
+MESH_EXPORT_NEW void operator delete[](void* object, std::align_val_t alignment,
                                        const std::nothrow_t&) noexcept {
-  mesh::FastFree(object);
+  mesh::FastFreeSized(object, mesh::kAnySize, mesh::Bytes(alignment));
 }

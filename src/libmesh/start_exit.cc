@@ -85,6 +85,7 @@ void WriteText(int64_t level, const Statistics& statistics) {
 }
 
 __attribute__((destructor(101))) void AtExit() {
+  CheckAtExit();
   const ControlTarget& control = ProcessControl();
   int64_t level = control.options->mallocstats();
   const char* file = control.options->stats_file();

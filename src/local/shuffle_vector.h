@@ -66,7 +66,7 @@ class ShuffleVector {
   }
   uint32_t capacity() const { return static_cast<uint32_t>(end_ - begin()); }
   bool is_full() const { return top() == end_; }
-  void** slots() { return begin(); }
+  void** slots() const { return begin(); }
   MESH_ALWAYS_INLINE uint32_t reciprocal() const { return reciprocal_; }
 
   // A free slot, or null when there is none.

@@ -66,6 +66,7 @@ void ThreadLocalHeap::Start(GlobalHeap* global, uint64_t seed, SlotOrder order) 
   global_ = global;
   random_.Seed(seed);
   order_ = order;
+  StartHardened();
   auto* first = reinterpret_cast<void**>(reinterpret_cast<char*>(this) +
                                          RoundUp(sizeof(ThreadLocalHeap), 64));
   void** grown = first + FirstWords();
@@ -99,6 +100,16 @@ void ThreadLocalHeap::RequireInUse(void* object, SizeClass size_class) {
   FatalAt("double free", object);
 }
 
+void ThreadLocalHeap::SendOldest(SizeClass size_class) {
+  ShuffleVector& vector = vectors_[size_class];
+  uint32_t sent = (vector.size() + 1) / 2;
+  SettleAll(vector.slots(), sent, size_class, false);
+  global_->size_class_heap(size_class).Release(vector.slots(), sent, [&] {
+    vector.DropOldest(sent);
+  });
+  vector.Grow();
+}
+
 void ThreadLocalHeap::FreeSlow(void* object, PageEntry entry) {
   SizeClass size_class = entry.size_class();
   ShuffleVector& vector = vectors_[size_class];
@@ -106,22 +117,18 @@ void ThreadLocalHeap::FreeSlow(void* object, PageEntry entry) {
     FatalAt("free of a pointer into the middle of an object", object);
   }
   if (*MarkOf(object) == kFreeMark) RequireInUse(object, size_class);
-  if (vector.is_full()) {
-    uint32_t sent = (vector.size() + 1) / 2;
-    global_->size_class_heap(size_class).Release(vector.slots(), sent, [&] {
-      vector.DropOldest(sent);
-    });
-    vector.Grow();
-  }
+  if (vector.is_full()) SendOldest(size_class);
   *MarkOf(object) = kFreeMark;
   vector.Push(object);
 }
 
 void ThreadLocalHeap::Flush(bool lenient) {
+  DrainQuarantine(lenient);
   for (SizeClass c = 1; c < kClassCount; c++) {
     ShuffleVector& vector = vectors_[c];
     SizeClassHeap& heap = global_->size_class_heap(c);
     if (vector.size() > 0) {
+      SettleAll(vector.slots(), vector.size(), c, lenient);
       heap.Release(
           vector.slots(), vector.size(), [&] { vector.set_size(0); }, lenient);
     }
@@ -131,7 +138,7 @@ void ThreadLocalHeap::Flush(bool lenient) {
 }
 
 size_t ThreadLocalHeap::cached_bytes() const {
-  size_t bytes = 0;
+  size_t bytes = quarantine_ != nullptr ? quarantine_->bytes() : 0;
   for (SizeClass c = 1; c < kClassCount; c++) {
     bytes += size_t{vectors_[c].size()} * kSizeClasses[c].size;
   }

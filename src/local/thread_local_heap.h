@@ -17,6 +17,7 @@
 
 #include "src/base/intrusive_list.h"
 #include "src/global/global_heap.h"
+#include "src/local/quarantine.h"
 #include "src/local/shuffle_vector.h"
 #include "src/sizeclass/size_class.h"
 
@@ -67,6 +68,15 @@ class ThreadLocalHeap {
   // Keeps an object that Keep() has refused, whose page has the entry of a size class: sends a part
   // of the vector to the global heap where it is full. Ends the program when the object is none.
   void FreeSlow(void* object, PageEntry entry);
+  // Of hardened heaps, whose slots have states (SlotGuard) instead of marks. A slot of the class,
+  // or null when out of memory.
+  MESH_ALWAYS_INLINE void* TakeHardened(SizeClass size_class) { return vectors_[size_class].Pop(); }
+  // Keeps a slot that SlotGuard has freed. Returns: whether others went to the global heap.
+  bool KeepHardened(void* slot, SizeClass size_class);
+  // Ends the program when a freed slot that is kept here was written to: looks at all, or some.
+  void RequireUntouched() const;
+  void Patrol();
+
   // Sends everything to the global heap and lets go of the attached spans.
   // `lenient`: this is another thread's heap, stopped at an arbitrary instruction by a fork.
   void Flush(bool lenient);
@@ -108,6 +118,11 @@ class ThreadLocalHeap {
     return offsets;
   }();
   void RequireInUse(void* object, SizeClass size_class);
+  void SendOldest(SizeClass size_class);
+  void StartHardened();
+  bool KeepForUse(void* slot, SizeClass size_class);
+  void DrainQuarantine(bool lenient);
+  static void SettleAll(void* const* slots, uint32_t count, SizeClass size_class, bool lenient);
 
   ShuffleVector vectors_[kEntryClassCount];
   Random random_;
@@ -115,6 +130,7 @@ class ThreadLocalHeap {
   GlobalHeap* global_ = nullptr;
   SpanId attached_[kClassCount] = {};
   uint16_t id_ = 0;
+  Quarantine* quarantine_ = nullptr;
   // Links of the registry.
   ThreadLocalHeap* next_ = nullptr;
   ThreadLocalHeap* previous_ = nullptr;

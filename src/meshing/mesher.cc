@@ -5,6 +5,7 @@
 
 #include "src/base/check.h"
 #include "src/meshing/edges.h"
+#include "src/secure/slot_guard.h"
 
 namespace mesh {
 namespace {
@@ -80,6 +81,18 @@ void Mesher::CopyObjects(const MiniHeap* span, BackingPage page) {
   });
 }
 
+// Slots that no object is copied to keep what SlotGuard wants of them, [SG2].
+void Mesher::PrepareNewGroups() {
+  if (!secure_policy.has_canaries) return;
+  for (uint32_t i = 0; i < move_count_; i++) {
+    const Group& group = groups_[moves_[i].group];
+    if (!group.is_new || (i > 0 && moves_[i - 1].group == moves_[i].group)) continue;
+    const MiniHeap& span = *moves_[i].span;
+    SlotGuard::Prepare(reinterpret_cast<void*>(backing_.AddressOf(group.to)), span.size_class(),
+                       span.units());
+  }
+}
+
 bool Mesher::Show(const Move& move) {
   const Group& group = groups_[move.group];
   return backing_.Show(group.to, group.pages, move.span->address()).ok();
@@ -112,6 +125,7 @@ MeshResult Mesher::Run() {
   if (move_count_ == 0) return result;
   result.barrier_failed = !barrier_.Begin({ranges_, move_count_}, {windows_, move_count_});
   if (!result.barrier_failed) {
+    PrepareNewGroups();
     for (uint32_t i = 0; i < move_count_; i++) {
       if (!barrier_.is_excluded(i)) CopyObjects(moves_[i].span, groups_[moves_[i].group].to);
     }

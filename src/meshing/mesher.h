@@ -85,6 +85,7 @@ class Mesher {
   };
 
   MiniHeap* ChooseKeeper(std::span<MiniHeap* const> leaders) const;
+  void PrepareNewGroups();
   void CopyObjects(const MiniHeap* span, BackingPage to);
   bool Show(const Move& move);
   int32_t Settle(const Move& move);

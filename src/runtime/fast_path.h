@@ -26,6 +26,11 @@ void* SlowMalloc(size_t size);
 // Any pointer: null, foreign, large, or no room in the vector.
 void SlowFree(void* object);
 
+// The same, where the caller says how large the object was made: kAnySize if it does not; and how
+// it was aligned: 0 if it may have been resized since. Hardened heaps check it.
+inline constexpr size_t kAnySize = SIZE_MAX;
+void SlowFreeSized(void* object, size_t size, size_t alignment);
+
 // A slot that is at hand, or null: then SlowMalloc.
 MESH_ALWAYS_INLINE void* TryMalloc(size_t size) {
   if (MESH_UNLIKELY(size > kFastSize)) return nullptr;
@@ -38,10 +43,19 @@ MESH_ALWAYS_INLINE void* TryMallocQuickly(size_t size) {
   return thread_state.heap->TakeQuickly(size);
 }
 
-MESH_ALWAYS_INLINE void FastFree(void* object) {
+// Whether that was all there is to do.
+MESH_ALWAYS_INLINE bool TryFree(void* object) {
   // Whatever is no object of a size class has a class whose vector never has room.
   PageEntry entry = PageMap::FindBelow(reinterpret_cast<uintptr_t>(object));
-  if (MESH_UNLIKELY(!thread_state.heap->Keep(object, entry))) SlowFree(object);
+  return MESH_LIKELY(thread_state.heap->Keep(object, entry));
+}
+
+MESH_ALWAYS_INLINE void FastFree(void* object) {
+  if (MESH_UNLIKELY(!TryFree(object))) SlowFree(object);
+}
+
+MESH_ALWAYS_INLINE void FastFreeSized(void* object, size_t size, size_t alignment) {
+  if (MESH_UNLIKELY(!TryFree(object))) SlowFreeSized(object, size, alignment);
 }
 
 }  // namespace mesh

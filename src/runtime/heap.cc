@@ -2,6 +2,8 @@
 // that layers of heap-layers stand on.
 #include "src/runtime/heap.h"
 
+#include <array>
+
 #include "heaplayers/realloc_layer.h"
 #include "heaplayers/zeroing_layer.h"
 #include "src/arena/page_map.h"
@@ -10,6 +12,7 @@
 #include "src/os/process.h"
 #include "src/runtime/default_heap.h"
 #include "src/runtime/fast_path.h"
+#include "src/runtime/hardened_heap.h"
 #include "src/runtime/misuse.h"
 #include "src/runtime/program_hooks.h"
 #include "src/runtime/runtime.h"
@@ -55,7 +58,8 @@ MESH_NOINLINE bool HearNews() {
 }
 
 // The thread has no free slot of the class (or no heap yet).
-MESH_NOINLINE void* AllocateSlow(SizeClass size_class) {
+MESH_NOINLINE void* AllocateSlow(SizeClass size_class, size_t wanted) {
+  if (IsHardened()) return HardenedMalloc(wanted, kMinAlignment, false);
   const size_t size = kSizeClasses[size_class].size;
   if (HasSlowPathNews() && HearNews()) return AllocateWhileEnding(size, kPageSize);
   void* object = TryAllocateSlow(size_class);
@@ -98,9 +102,9 @@ void FreeToClass(void* object, PageEntry entry) {
   runtime.OnSlowPath();
 }
 
-MESH_ALWAYS_INLINE void* AllocateClass(SizeClass size_class) {
+MESH_ALWAYS_INLINE void* AllocateClass(SizeClass size_class, size_t size) {
   void* object = thread_state.heap->Take(size_class);
-  return MESH_LIKELY(object != nullptr) ? object : AllocateSlow(size_class);
+  return MESH_LIKELY(object != nullptr) ? object : AllocateSlow(size_class, size);
 }
 
 void FreeLarge(void* object) {
@@ -110,18 +114,25 @@ void FreeLarge(void* object) {
   runtime.OnSlowPath();
 }
 
-// To a heap that the program has made.
-void FreeToProgramHeap(void* object) {
-  BusyScope busy;
-  Runtime& runtime = Runtime::Get();
-  if (!runtime.global().program_heaps().Free(object)) return SlowFree(object);
-  if (++thread_state.program_heap_frees % kFreesToSlowPath == 0) runtime.OnSlowPath();
-}
-
 PageEntry EntryOf(const void* object) { return PageMap::Find(reinterpret_cast<uintptr_t>(object)); }
 
 bool IsSmall(PageEntry entry) {
   return entry.size_class() != kNoClass && entry.size_class() < kClassCount;
+}
+
+// Bytes of a slot that the program may use, by what a page entry says; 0: it is looked at.
+constinit std::array<uint32_t, kEntryClassCount> usable_sizes = [] {
+  std::array<uint32_t, kEntryClassCount> sizes{};
+  for (SizeClass c = 1; c < kClassCount; c++) sizes[c] = kSizeClasses[c].size;
+  return sizes;
+}();
+
+MESH_NOINLINE size_t OtherUsableSize(const void* object, PageEntry entry) {
+  if (entry.size_class() == kProgramHeapClass) {
+    return Runtime::Get().global().program_heaps().UsableSize(object);
+  }
+  if (IsHardened()) return HardenedUsableSize(object);
+  return entry.size_class() == kLargeClass ? GlobalHeap::LargeSize(object) : 0;
 }
 
 // The heap as one layer: a size class or pages of its own for each object, told apart by the size
@@ -142,12 +153,12 @@ class PageHeapSource {
 
   void* malloc_zeroed(size_t size) {
     if (size > kMaxSmallSize) return AllocateLarge(size, kMinAlignment, true);
-    return heaplayers::Cleared(AllocateClass(ClassFor(size)), size);
+    return heaplayers::Cleared(AllocateClass(ClassFor(size), size), size);
   }
 
   void* memalign(size_t alignment, size_t size) {
     SizeClass size_class = AlignedClassFor(size, alignment);
-    if (size_class != kNoClass) return AllocateClass(size_class);
+    if (size_class != kNoClass) return AllocateClass(size_class, size);
     return AllocateLarge(size, alignment, false);
   }
 
@@ -155,10 +166,8 @@ class PageHeapSource {
 
   size_t usable_size(const void* object) {
     PageEntry entry = EntryOf(object);
-    if (IsSmall(entry)) return kSizeClasses[entry.size_class()].size;
-    if (entry.size_class() == kLargeClass) return GlobalHeap::LargeSize(object);
-    if (entry.size_class() != kProgramHeapClass) return 0;
-    return Runtime::Get().global().program_heaps().UsableSize(object);
+    const size_t size = usable_sizes[entry.size_class()];
+    return MESH_LIKELY(size != 0) ? size : OtherUsableSize(object, entry);
   }
 
   void* try_resize(void* object, size_t size) {
@@ -220,12 +229,21 @@ constinit MeshHeap heap;
 
 }  // namespace
 
+void FreeToProgramHeap(void* object) {
+  BusyScope busy;
+  Runtime& runtime = Runtime::Get();
+  if (!runtime.global().program_heaps().Free(object)) return SlowFree(object);
+  if (++thread_state.program_heap_frees % kFreesToSlowPath == 0) runtime.OnSlowPath();
+}
+
 MESH_NOINLINE void* SlowMalloc(size_t size) {
-  if (MESH_LIKELY(size <= kMaxSmallSize)) return AllocateClass(ClassFor(size));
+  if (MESH_LIKELY(size <= kMaxSmallSize)) return AllocateClass(ClassFor(size), size);
+  if (IsHardened()) return HardenedMalloc(size, kMinAlignment, false);
   return AllocateLarge(size, kMinAlignment, false);
 }
 
 MESH_NOINLINE void SlowFree(void* object) {
+  if (IsHardened()) return HardenedFree(object, kAnySize, 0);
   if (HasSlowPathNews() && IsEnding()) return;
   PageEntry entry = EntryOf(object);
   if (IsSmall(entry)) return FreeToClass(object, entry);
@@ -234,32 +252,60 @@ MESH_NOINLINE void SlowFree(void* object) {
   if (object != nullptr) JudgeForeign(object);
 }
 
+MESH_NOINLINE void SlowFreeSized(void* object, size_t size, size_t alignment) {
+  if (IsHardened()) return HardenedFree(object, size, alignment);
+  SlowFree(object);
+}
+
 void* Malloc(size_t size) { return heap.malloc(size); }
 
-void* Calloc(size_t size) { return heap.malloc_zeroed(size); }
+void* Calloc(size_t size) {
+  if (IsHardened()) return HardenedMalloc(size, kMinAlignment, true);
+  return heap.malloc_zeroed(size);
+}
 
-void* AlignedAlloc(size_t alignment, size_t size) { return heap.memalign(alignment, size); }
+void* AlignedAlloc(size_t alignment, size_t size) {
+  if (IsHardened()) return HardenedMalloc(size, alignment, false);
+  return heap.memalign(alignment, size);
+}
 
 void* AlignedCalloc(size_t alignment, size_t size) {
+  if (IsHardened()) return HardenedMalloc(size, alignment, true);
   SizeClass size_class = AlignedClassFor(size, alignment);
   if (size_class == kNoClass) return AllocateLarge(size, alignment, true);
-  return heaplayers::Cleared(AllocateClass(size_class), kSizeClasses[size_class].size);
+  return heaplayers::Cleared(AllocateClass(size_class, size), kSizeClasses[size_class].size);
 }
 
 void Free(void* object) { heap.free(object); }
 
+void LookAtEach() { usable_sizes = {}; }
+
+void CheckAtExit() {
+  if (IsHardened() && OwnHeap() != nullptr) OwnHeap()->RequireUntouched();
+}
+
+// Whatever is not a slot of a heap that is not hardened.
+MESH_NOINLINE static void* ReallocOther(void* object, PageEntry entry, size_t size) {
+  const bool is_hardened = IsHardened();
+  const bool is_ours = IsSmall(entry) || entry.size_class() == kLargeClass ||
+                       entry.size_class() == kProgramHeapClass;
+  if (!is_ours && IsEnding()) return ReallocWhileEnding(object, size);
+  if (!is_ours && !is_hardened) {
+    JudgeForeign(object);
+    return nullptr;
+  }
+  if (is_ours) {
+    ProgramHeap* from = Runtime::Get().global().program_heaps().Find(object);
+    if (from != nullptr) return ReallocIn(from, object, size);
+  }
+  return is_hardened ? HardenedRealloc(object, size) : heap.realloc(object, size);
+}
+
 void* Realloc(void* object, size_t size) {
   if (object == nullptr) return heap.malloc(size);
   PageEntry entry = EntryOf(object);
-  if (MESH_UNLIKELY(!IsSmall(entry))) {
-    if (entry.size_class() != kLargeClass && entry.size_class() != kProgramHeapClass) {
-      if (IsEnding()) return ReallocWhileEnding(object, size);
-      JudgeForeign(object);
-      return nullptr;
-    }
-    if (ProgramHeap* from = Runtime::Get().global().program_heaps().Find(object); from != nullptr) {
-      return ReallocIn(from, object, size);
-    }
+  if (MESH_UNLIKELY(usable_sizes[entry.size_class()] == 0)) {
+    return ReallocOther(object, entry, size);
   }
   return heap.realloc(object, size);
 }
@@ -268,7 +314,7 @@ bool Expand(void* object, size_t size) {
   const size_t usable = heap.usable_size(object);
   if (usable == 0) return false;
   if (size <= usable) return true;
-  if (usable <= kMaxSmallSize) return false;
+  if (usable <= kMaxSmallSize || IsHardened()) return false;
   BusyScope busy;
   return Runtime::Get().global().ExpandLarge(object, size);
 }
@@ -285,6 +331,7 @@ bool IsInHeap(const void* address) {
 bool Owns(const void* address) { return !EntryOf(address).is_empty(); }
 
 size_t GoodSize(size_t size) {
+  if (secure_policy.has_canaries) return size > PTRDIFF_MAX ? 0 : size > 0 ? size : 1;
   if (size <= kMaxSmallSize) return kSizeClasses[ClassFor(size)].size;
   return size > PTRDIFF_MAX ? 0 : RoundUp(size, kPageSize);
 }

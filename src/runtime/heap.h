@@ -39,6 +39,10 @@ void Free(void* object);
 // Bytes that the program may use at `object`; 0 for null and for a foreign pointer.
 size_t UsableSize(const void* object);
 
+// At the process's end: of a hardened heap, ends it in a line when what the calling thread has
+// freed was written to.
+void CheckAtExit();
+
 // Whether `address` lies in address space that objects come from.
 bool IsInHeap(const void* address);
 

@@ -10,6 +10,7 @@
 #include "src/runtime/program_hooks.h"
 #include "src/runtime/runtime.h"
 #include "src/runtime/thread_state.h"
+#include "src/secure/policy.h"
 #include "src/sizeclass/size_class.h"
 
 namespace mesh {
@@ -167,7 +168,9 @@ ProgramHeap* DefaultHeap() {
 void LeaveDefaultHeap() {
   if (thread_state.default_heap == nullptr) return;
   thread_state.default_heap = nullptr;
-  if (thread_state.own_heap != nullptr) thread_state.heap = thread_state.own_heap;
+  // A hardened heap stays there, default or not.
+  if (thread_state.own_heap == nullptr || secure_policy.level > 0) return;
+  thread_state.heap = thread_state.own_heap;
   thread_state.own_heap = nullptr;
 }
 
@@ -177,7 +180,7 @@ ProgramHeap* SetDefaultHeap(ProgramHeap* heap) {
   LeaveDefaultHeap();
   if (heap == nullptr) return before;
   // The thread's vectors wait, out of sight of its malloc; what it frees still goes to them.
-  thread_state.own_heap = HasHeap() ? thread_state.heap : nullptr;
+  thread_state.own_heap = OwnHeap();
   thread_state.heap = &no_heap;
   thread_state.default_generation = generation;
   thread_state.default_heap = heap;

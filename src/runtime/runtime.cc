@@ -10,15 +10,21 @@
 #include "src/os/limits.h"
 #include "src/os/process.h"
 #include "src/os/program.h"
+#include "src/runtime/hardened_heap.h"
 #include "src/runtime/hooks.h"
 #include "src/runtime/program_hooks.h"
 #include "src/runtime/thread_state.h"
+#include "src/secure/canary.h"
+#include "src/secure/policy.h"
+#include "src/secure/zero_objects.h"
 
 namespace mesh {
 
 constinit ThreadLocalHeap no_heap;
 __thread ThreadState thread_state = {&no_heap, false,   false, nullptr, nullptr,
                                      0,        nullptr, 0,     0,       false};
+
+__attribute__((weak)) int DefaultSecureLevel() { return 0; }
 
 constinit std::atomic<bool> Runtime::ready_{false};
 alignas(64) constinit unsigned char Runtime::storage_[sizeof(Runtime)] = {};
@@ -83,9 +89,11 @@ void ForkPrepare() {
 
 Runtime::Runtime() : fork_(global_, registry_) {
   NoteProcess();
+  options_.SetValue(OptionId::secure, DefaultSecureLevel());
   LoadOptions(FindEnvironment(), PrintOptionProblem, &options_);
   seed_ = options_.seed() != 0 ? static_cast<uint64_t>(options_.seed()) : os::RandomSeed();
   order_ = OrderOf(options_.random());
+  Harden(static_cast<int>(options_.secure()));
   meshing_ = options_.meshing();
   period_ns_ = static_cast<uint64_t>(options_.period_ms()) * kNsPerMs;
   // Short-lived processes are spared even the look at what could be meshed.
@@ -104,6 +112,23 @@ Runtime::Runtime() : fork_(global_, registry_) {
   control_.set_period_ms = [](void* self, uint64_t period_ms) {
     static_cast<Runtime*>(self)->set_period_ms(period_ms);
   };
+}
+
+// Before the heap is used.
+void Runtime::Harden(int level) {
+  SecurePolicy policy = SecurePolicy::Of(level);
+  secure_policy = policy;
+  if (level == 0) return;
+  // Of its own: who learns of a canary learns nothing of where objects lie.
+  uint64_t seed = options_.seed() != 0 ? NewSeed() : os::RandomSeed();
+  if (policy.has_canaries && !Canary::Draw(seed)) policy = SecurePolicy::Of(1);
+  if (policy.has_canaries) zero_objects.Reserve(NewSeed());
+  if (policy.guards_large) global_.arena().GuardLarge(NewSeed());
+  if (policy.guards_spans) global_.arena().GuardSpans();
+  if (policy.shuffles) order_ = SlotOrder::kShuffled;
+  global_.arena().KeepSlotStates();
+  secure_policy = policy;
+  LookAtEach();
 }
 
 void Runtime::BringUp() {
@@ -128,9 +153,11 @@ ThreadLocalHeap* Runtime::AttachThread() {
   if (thread_state.has_exited || !has_exit_key_ || options_.check_frees()) return nullptr;
   ThreadLocalHeap* heap = registry_.Acquire(&global_, NewSeed(), order_);
   if (heap == nullptr) return nullptr;
-  thread_state.heap = heap;
+  // Hardened, every call goes the slow way.
+  (secure_policy.level > 0 ? thread_state.own_heap : thread_state.heap) = heap;
   // May allocate, which works by now.
   if (pthread_setspecific(exit_key_, heap) != 0) {
+    thread_state.own_heap = nullptr;
     thread_state.heap = &no_heap;
     registry_.Retire(heap);
     return nullptr;
@@ -158,6 +185,13 @@ void Runtime::NoteProcess() {
 
 void Runtime::BecomeChild() {
   NoteProcess();
+  // What the child draws from now on, its parent cannot know.
+  // order: relaxed; the child has one thread.
+  if (options_.seed() == 0) seed_.store(os::RandomSeed(), std::memory_order_relaxed);
+  if (secure_policy.level > 0) {
+    global_.arena().Reseed(NewSeed());
+    zero_objects.Reseed(NewSeed());
+  }
   threads_.AfterForkInChild();
   background_.AfterForkInChild();
   // Until there is one again, threads of the program do its work.

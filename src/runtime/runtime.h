@@ -26,6 +26,10 @@
 
 namespace mesh {
 
+// The level of hardening where MESH_SECURE says none: 0, unless a flavour of the library defines
+// it.
+int DefaultSecureLevel();
+
 class Runtime {
  public:
   // The process's runtime, brought up by the first call.
@@ -108,6 +112,7 @@ class Runtime {
   void CollectClasses(Statistics* out);
   void CollectMemory(Statistics* out);
   void Work(uint64_t now_ns);
+  void Harden(int level);
   void InitBackground();
   uint64_t Activity() const {
     // order: seq_cst; see BackgroundThread::NoteActivity().

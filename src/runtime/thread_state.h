@@ -16,6 +16,7 @@ class ProgramHeap;
 extern ThreadLocalHeap no_heap;
 
 struct ThreadState {
+  // What the fast paths use: the thread's own heap, but no_heap where that is a hardened one.
   ThreadLocalHeap* heap;
   // The thread's exit has begun: its heap is gone and it gets no new one.
   bool has_exited;
@@ -27,6 +28,7 @@ struct ThreadState {
   // no_heap meanwhile, and own_heap what it was, null if it was none.
   ProgramHeap* default_heap;
   uint32_t default_generation;
+  // Where `heap` is no_heap for this or because the heap is hardened: the thread's own.
   ThreadLocalHeap* own_heap;
   uint32_t program_heap_frees;  // how many, round
   uint8_t running_hooks;        // of the program's hooks, which run in this thread

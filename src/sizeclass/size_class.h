@@ -220,8 +220,22 @@ constexpr bool FindSlot(uint64_t size_reciprocal, size_t offset, SlotIndex* slot
 }
 
 // What stands for a division where one multiplication of 32 bits has to do: ceil(2^32 / size).
+namespace internal {
+
+constexpr auto MakeShortReciprocals() {
+  std::array<uint32_t, kClassCount> reciprocals{};
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    reciprocals[c] = UINT32_MAX / kSizeClasses[c].size + 1;
+  }
+  return reciprocals;
+}
+
+inline constexpr auto kShortReciprocals = MakeShortReciprocals();
+
+}  // namespace internal
+
 constexpr uint32_t ShortReciprocal(SizeClass size_class) {
-  return UINT32_MAX / kSizeClasses[size_class].size + 1;
+  return internal::kShortReciprocals[size_class];
 }
 
 namespace internal {

@@ -1,0 +1,268 @@
+// See hardened_heap.h.
+#include "src/runtime/hardened_heap.h"
+
+#include <cstring>
+
+#include "src/arena/page_map.h"
+#include "src/runtime/default_heap.h"
+#include "src/runtime/fast_path.h"
+#include "src/runtime/misuse.h"
+#include "src/runtime/program_hooks.h"
+#include "src/runtime/runtime.h"
+#include "src/runtime/thread_state.h"
+#include "src/secure/canary.h"
+#include "src/secure/slot_guard.h"
+#include "src/secure/zero_objects.h"
+#include "src/sizeclass/size_class.h"
+
+namespace mesh {
+namespace {
+
+constexpr char kWrongSize[] = "delete with a size or alignment that the object was not made with";
+
+PageEntry EntryOf(const void* object) { return PageMap::Find(reinterpret_cast<uintptr_t>(object)); }
+
+bool IsSmall(PageEntry entry) {
+  return entry.size_class() != kNoClass && entry.size_class() < kClassCount;
+}
+
+bool IsStart(const void* object, PageEntry entry) {
+  return IsSlotStart(reinterpret_cast<uintptr_t>(object), entry.bits(),
+                     ShortReciprocal(entry.size_class()));
+}
+
+// The class for an object, and what has to be behind it; kNoClass: it is a large one.
+SizeClass ClassForHardened(size_t size, size_t alignment) {
+  if (size > kMaxSmallSize) return kNoClass;
+  SizeClass size_class = AlignedClassFor(size + SlotGuard::least_slack(), alignment);
+  if (size_class == kNoClass) return kNoClass;
+  return kSizeClasses[size_class].size - size <= SlotGuard::kMostSlack ? size_class : kNoClass;
+}
+
+// The thread has no free slot of the class, or no heap yet.
+MESH_NOINLINE void* TakeSlowly(SizeClass size_class) {
+  if (HasSlowPathNews()) RunDeferredFree(false);
+  BusyScope busy;
+  Runtime& runtime = Runtime::Get();
+  ThreadLocalHeap* heap = runtime.AttachThread();
+  if (heap == nullptr) return runtime.global().AllocateDirect(size_class);
+  heap->Patrol();
+  void* slot = heap->Refill(size_class);
+  runtime.OnSlowPath();
+  return slot;
+}
+
+// Objects of heaps that the program has made, and of those that have ended, have no size of their
+// own: all of their pages are the program's.
+size_t SizeOf(const LargeObject& record) {
+  const size_t all = (record.pages << kPageShift) - record.shift;
+  return secure_policy.has_canaries && record.size != 0 ? record.size : all;
+}
+
+// Bytes of the last page behind the object; what is behind that is a guard's.
+size_t SlackOf(const LargeObject& record) {
+  return record.size == 0 ? 0 : (record.pages << kPageShift) - record.size;
+}
+
+char* EndOf(void* object, const LargeObject& record) {
+  return static_cast<char*>(object) + record.size;
+}
+
+void SetLargeSize(void* object, size_t size) {
+  LargeObject* record = GlobalHeap::LargeRecord(object);
+  record->size = size;
+  if (!secure_policy.has_canaries) return;
+  Canary::Fill(EndOf(object, *record), SlackOf(*record) % Canary::kMostBytes);
+}
+
+void RequireWhole(void* object, const LargeObject& record) {
+  if (!secure_policy.has_canaries) return;
+  if (Canary::IsWhole(EndOf(object, record), SlackOf(record) % Canary::kMostBytes)) return;
+  FatalAt("a write beyond the end of an object", object);
+}
+
+// `room`: bytes by which it may grow in place.
+void* AllocateLarge(size_t size, size_t alignment, bool zeroed, size_t room) {
+  if (HasSlowPathNews()) RunDeferredFree(false);
+  BusyScope busy;
+  Runtime& runtime = Runtime::Get();
+  zeroed |= secure_policy.clears;
+  void* object = runtime.global().AllocateLarge(size, alignment, zeroed, 0, room);
+  if (object != nullptr) SetLargeSize(object, size);
+  runtime.OnSlowPath();
+  return object;
+}
+
+void RequireAlignment(const void* object, size_t alignment) {
+  if (alignment == 0 || reinterpret_cast<uintptr_t>(object) % alignment == 0) return;
+  FatalAt(kWrongSize, object);
+}
+
+void RequireSmallSize(const void* object, SizeClass size_class, size_t size, size_t alignment) {
+  RequireAlignment(object, alignment);
+  if (size == kAnySize) return;
+  SlotGuard::RequireInUse(object);
+  bool fits = size <= kSizeClasses[size_class].size;
+  if (secure_policy.has_canaries) {
+    fits = SlotGuard::SizeOf(object, size_class) == size;
+  } else if (alignment != 0) {
+    fits =
+        AlignedClassFor(size, alignment < kMinAlignment ? kMinAlignment : alignment) == size_class;
+  }
+  if (!fits) FatalAt(kWrongSize, object);
+}
+
+void FreeSmall(void* object, PageEntry entry, size_t size, size_t alignment) {
+  SizeClass size_class = entry.size_class();
+  if (MESH_UNLIKELY(!IsStart(object, entry))) {
+    FatalAt("free of a pointer into the middle of an object", object);
+  }
+  if (size != kAnySize || alignment != 0) RequireSmallSize(object, size_class, size, alignment);
+  SlotGuard::Free(object, size_class);
+  ThreadLocalHeap* heap = OwnHeap();
+  if (MESH_UNLIKELY(heap == nullptr)) heap = Runtime::Get().AttachThread();
+  if (MESH_UNLIKELY(heap == nullptr)) {
+    SlotGuard::Settle(object, size_class);
+    return Runtime::Get().global().FreeDirect(object, size_class);
+  }
+  if (heap->KeepHardened(object, size_class)) Runtime::Get().OnSlowPath();
+}
+
+void FreeLarge(void* object, size_t size, size_t alignment) {
+  const LargeObject& record = *GlobalHeap::LargeRecord(object);
+  RequireAlignment(object, alignment);
+  if (size != kAnySize && record.size != 0 && size != record.size) FatalAt(kWrongSize, object);
+  RequireWhole(object, record);
+  Runtime& runtime = Runtime::Get();
+  runtime.global().FreeLarge(object);
+  runtime.OnSlowPath();
+}
+
+[[noreturn]] void RefuseForeign(const void* object) {
+  JudgeForeign(object);
+  FatalAt("free of a pointer of another allocator", object);
+}
+
+void* CopyTo(void* object, size_t old_size, size_t size) {
+  // What has grown grows again.
+  const bool grows = size > old_size && size > kMaxSmallSize;
+  void* fresh = nullptr;
+  if (grows && !IsEnding()) {
+    fresh = AllocateLarge(size, kMinAlignment, false, size / GlobalHeap::kRoomShare);
+  }
+  if (fresh == nullptr) fresh = HardenedMalloc(size, kMinAlignment, false);
+  if (fresh == nullptr) return size <= old_size ? object : nullptr;
+  memcpy(fresh, object, old_size < size ? old_size : size);
+  HardenedFree(object, kAnySize, 0);
+  return fresh;
+}
+
+void* ResizeSmall(void* object, PageEntry entry, size_t size) {
+  if (!IsStart(object, entry)) {
+    FatalAt("realloc of a pointer into the middle of an object", object);
+  }
+  SlotGuard::RequireInUse(object);
+  SizeClass size_class = entry.size_class();
+  const size_t room = kSizeClasses[size_class].size;
+  const bool stays = size <= room - SlotGuard::least_slack() && size >= room / 2 &&
+                     room - size <= SlotGuard::kMostSlack;
+  if (!stays) return CopyTo(object, SlotGuard::SizeOf(object, size_class), size);
+  SlotGuard::Resize(object, size_class, size);
+  return object;
+}
+
+void* ResizeLarge(void* object, size_t size) {
+  const LargeObject& record = *GlobalHeap::LargeRecord(object);
+  RequireWhole(object, record);
+  const size_t old_size = SizeOf(record);
+  const size_t slack = SlackOf(record);
+  const bool is_sized = record.size != 0;
+  void* resized = nullptr;
+  if (size > kMaxSmallSize) {
+    BusyScope busy;
+    resized = Runtime::Get().global().ResizeLarge(object, size);
+  }
+  if (resized == nullptr) return CopyTo(object, old_size, size);
+  if (secure_policy.has_canaries && size > old_size) {
+    // Nobody is to read canaries; what is behind them was never used.
+    const size_t gained = size - old_size;
+    memset(static_cast<char*>(resized) + old_size, 0, gained < slack ? gained : slack);
+  }
+  if (is_sized) SetLargeSize(resized, size);
+  return resized;
+}
+
+void* AllocateSmall(SizeClass size_class, size_t size, bool zeroed) {
+  void* slot = nullptr;
+  if (ThreadLocalHeap* heap = OwnHeap(); MESH_LIKELY(heap != nullptr)) {
+    slot = heap->TakeHardened(size_class);
+  }
+  if (MESH_UNLIKELY(slot == nullptr)) slot = TakeSlowly(size_class);
+  if (MESH_LIKELY(slot != nullptr)) SlotGuard::Hand(slot, size_class, size, zeroed);
+  return slot;
+}
+
+void* TryHardened(size_t size, size_t alignment, bool zeroed) {
+  if (MESH_UNLIKELY(thread_state.default_heap != nullptr)) {
+    bool is_over = false;
+    void* object = AllocateFrom(thread_state.default_heap, thread_state.default_generation, size,
+                                alignment, zeroed, &is_over);
+    if (!is_over) return object;
+    LeaveDefaultHeap();
+  }
+  if (MESH_UNLIKELY(size == 0) && alignment <= kMinAlignment && secure_policy.has_canaries) {
+    if (void* nothing = zero_objects.Allocate()) return nothing;
+  }
+  const SizeClass size_class = ClassForHardened(size, alignment);
+  if (MESH_UNLIKELY(size_class == kNoClass)) return AllocateLarge(size, alignment, zeroed, 0);
+  return AllocateSmall(size_class, size, zeroed);
+}
+
+}  // namespace
+
+bool DecideHardened() {
+  if (MESH_UNLIKELY(secure_policy.level == SecurePolicy::kUndecided)) Runtime::Get();
+  return secure_policy.level > 0;
+}
+
+void* HardenedMalloc(size_t size, size_t alignment, bool zeroed) {
+  if (HasSlowPathNews() && IsEnding()) return AllocateWhileEnding(size, alignment);
+  void* object = TryHardened(size, alignment, zeroed);
+  while (MESH_UNLIKELY(object == nullptr) && AskForMemory(size)) {
+    object = TryHardened(size, alignment, zeroed);
+  }
+  return object;
+}
+
+void HardenedFree(void* object, size_t size, size_t alignment) {
+  if (object == nullptr || (HasSlowPathNews() && IsEnding())) return;
+  BusyScope busy;
+  PageEntry entry = EntryOf(object);
+  if (MESH_LIKELY(IsSmall(entry))) return FreeSmall(object, entry, size, alignment);
+  if (entry.size_class() == kLargeClass) return FreeLarge(object, size, alignment);
+  if (entry.size_class() == kProgramHeapClass) return FreeToProgramHeap(object);
+  if (!zero_objects.Contains(object)) RefuseForeign(object);
+  if (size != kAnySize && size != 0) FatalAt(kWrongSize, object);
+  zero_objects.Free(object);
+}
+
+void* HardenedRealloc(void* object, size_t size) {
+  PageEntry entry = EntryOf(object);
+  if (IsSmall(entry)) return ResizeSmall(object, entry, size);
+  if (entry.size_class() == kLargeClass) return ResizeLarge(object, size);
+  if (!zero_objects.Contains(object)) RefuseForeign(object);
+  zero_objects.RequireInUse(object);
+  return CopyTo(object, 0, size);
+}
+
+size_t HardenedUsableSize(const void* object) {
+  PageEntry entry = EntryOf(object);
+  if (IsSmall(entry)) {
+    if (!IsStart(object, entry) || !SlotGuard::IsInUse(object)) return 0;
+    return SlotGuard::SizeOf(object, entry.size_class());
+  }
+  if (entry.size_class() != kLargeClass) return 0;
+  return SizeOf(*GlobalHeap::LargeRecord(object));
+}
+
+}  // namespace mesh

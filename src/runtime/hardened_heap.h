@@ -1,0 +1,36 @@
+// The malloc family of a hardened heap (MESH_SECURE; docs/security.md): what the slow paths of
+// heap.cc hand to it, which is every call then.
+//
+//   size -> zero_objects | slot of a thread's vector, SlotGuard | large object, guards, canary
+//
+// Room: runtime. Thread rule: as heap.h.
+#pragma once
+
+#include <cstddef>
+
+#include "src/base/check.h"
+#include "src/secure/policy.h"
+
+namespace mesh {
+
+// Brings the heap up, which decides; the first call of the process comes here.
+bool DecideHardened();
+
+MESH_ALWAYS_INLINE bool IsHardened() {
+  const int level = secure_policy.level;
+  return MESH_UNLIKELY(level != 0) && (level > 0 || DecideHardened());
+}
+
+void* HardenedMalloc(size_t size, size_t alignment, bool zeroed);
+// `size`, `alignment`: as SlowFreeSized's.
+void HardenedFree(void* object, size_t size, size_t alignment);
+// Both not null and not 0.
+void* HardenedRealloc(void* object, size_t size);
+// 0 for what is no object.
+size_t HardenedUsableSize(const void* object);
+
+// In heap.cc: from now on usable sizes are looked up. Frees to a heap that the program has made.
+void LookAtEach();
+void FreeToProgramHeap(void* object);
+
+}  // namespace mesh

@@ -1,0 +1,54 @@
+// See canary.h.
+#include "src/secure/canary.h"
+
+#include <cstring>
+
+#include "src/base/check.h"
+#include "src/base/random.h"
+#include "src/os/memory.h"
+
+namespace mesh {
+namespace {
+
+// Above ASCII, and not what programs and debuggers fill memory with.
+constexpr bool MayBeDrawn(uint32_t byte) {
+  constexpr uint8_t kUsual[] = {0xa5, 0xab, 0xad, 0xbe, 0xc0, 0xc2, 0xc3, 0xcd,
+                                0xde, 0xdf, 0xe2, 0xef, 0xf0, 0xfa, 0xfd, 0xfe};
+  if (byte <= 0x80 || byte >> 4 == (byte & 15)) return false;
+  for (uint8_t usual : kUsual) {
+    if (byte == usual) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+constinit const uint8_t* Canary::bytes_ = nullptr;
+
+bool Canary::Draw(uint64_t seed) {
+  // Guards before and behind.
+  os::Result<uintptr_t> place = os::Reserve(4 * kPageSize);
+  if (!place.ok() || !os::Commit(place.value + kPageSize, 2 * kPageSize).ok()) return false;
+  auto* bytes = reinterpret_cast<uint8_t*>(place.value + kPageSize);
+  Random random(seed);
+  for (size_t i = 0; i < kPageSize; i++) {
+    uint32_t drawn = random.Below(256);
+    while (!MayBeDrawn(drawn)) drawn = random.Below(256);
+    bytes[i] = bytes[i + kPageSize] = static_cast<uint8_t>(drawn);
+  }
+  bytes_ = bytes;
+  static_cast<void>(os::Protect(place.value + kPageSize, 2 * kPageSize, os::Protection::kRead));
+  return true;
+}
+
+void Canary::Fill(void* at, size_t bytes) {
+  MESH_DCHECK(bytes <= kMostBytes);
+  memcpy(at, bytes_ + reinterpret_cast<uintptr_t>(at) % kPageSize, bytes);
+}
+
+bool Canary::IsWhole(const void* at, size_t bytes) {
+  MESH_DCHECK(bytes <= kMostBytes);
+  return memcmp(at, bytes_ + reinterpret_cast<uintptr_t>(at) % kPageSize, bytes) == 0;
+}
+
+}  // namespace mesh

@@ -1,0 +1,36 @@
+// Canaries: bytes behind an object that nobody may write to.
+//
+// The byte at an address is drawn at random for its offset within a page. So it is known without
+// being stored, is the same through every address that shows a page, and stays right where an
+// object is copied by meshing, which keeps its offset.
+// None of them is a zero, a letter, or what programs fill memory with: these are always seen. Any
+// other byte is overlooked where it is what was there, which changes nothing.
+// Room: secure. Thread rule: drawn once, before first use; read-only afterwards.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "src/base/units.h"
+
+namespace mesh {
+
+class Canary {
+ public:
+  // Bytes that Fill() and IsWhole() take at most.
+  static constexpr size_t kMostBytes = kPageSize;
+
+  // Draws the bytes. False: there is no memory for them.
+  static bool Draw(uint64_t seed);
+
+  static void Fill(void* at, size_t bytes);
+  static bool IsWhole(const void* at, size_t bytes);
+  // The byte that belongs at `address`.
+  static uint8_t At(uintptr_t address) { return bytes_[address % kPageSize]; }
+
+ private:
+  // A page's, twice in a row, so that a run may cross the end of a page; read-only memory.
+  static const uint8_t* bytes_;
+};
+
+}  // namespace mesh

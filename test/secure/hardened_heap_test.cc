@@ -1,0 +1,142 @@
+// Tests of the hardened heap through its own functions, at each level: sizes are exact, contents
+// stay, and what is written where nothing may be written ends the program, also after a mesh.
+#include "src/runtime/hardened_heap.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <vector>
+
+#include "src/arena/page_map.h"
+#include "src/base/units.h"
+#include "src/runtime/fast_path.h"
+#include "src/runtime/heap.h"
+#include "src/runtime/runtime.h"
+#include "src/secure/policy.h"
+
+namespace mesh {
+namespace {
+
+// The level is that of the environment, as the heap is the process's.
+class HardenedHeapTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    Free(Malloc(1));
+    ASSERT_GT(secure_policy.level, 0);
+  }
+  static char* Filled(size_t size, int value) {
+    return static_cast<char*>(memset(Malloc(size), value, size));
+  }
+};
+
+TEST_F(HardenedHeapTest, SizesAreExact) {
+  for (size_t size = 1; size < 200000; size += size / 7 + 1) {
+    void* object = Malloc(size);
+    if (secure_policy.has_canaries) {
+      ASSERT_EQ(UsableSize(object), size);
+    }
+    ASSERT_GE(UsableSize(object), size);
+    ASSERT_EQ(reinterpret_cast<uintptr_t>(object) % 16, 0u);
+    for (size_t alignment = 16; alignment <= 64 * kKiB; alignment *= 4) {
+      void* aligned = AlignedAlloc(alignment, size);
+      ASSERT_EQ(reinterpret_cast<uintptr_t>(aligned) % alignment, 0u);
+      ASSERT_GE(UsableSize(aligned), size);
+      memset(aligned, 1, UsableSize(aligned));
+      SlowFreeSized(aligned, size, alignment);
+    }
+    memset(object, 2, UsableSize(object));
+    SlowFreeSized(object, size, 0);
+  }
+}
+
+TEST_F(HardenedHeapTest, ContentsStayWhenAnObjectIsResized) {
+  std::vector<size_t> sizes = {1, 15, 16, 17, 500, 40, 4000, 33000, 300, 2000000, 2000100, 90000};
+  auto* object = static_cast<unsigned char*>(Malloc(7));
+  memset(object, 0x31, 7);
+  size_t old_size = 7;
+  for (size_t size : sizes) {
+    object = static_cast<unsigned char*>(Realloc(object, size));
+    const size_t kept = old_size < size ? old_size : size;
+    for (size_t i = 0; i < kept; i++) ASSERT_EQ(object[i], 0x31) << size;
+    memset(object, 0x31, size);
+    old_size = size;
+  }
+  Free(object);
+}
+
+TEST_F(HardenedHeapTest, ZeroedIsZeroed) {
+  for (int round = 0; round < 50; round++) {
+    for (size_t size : {1u, 24u, 1000u, 30000u, 100000u}) {
+      auto* object = static_cast<unsigned char*>(Calloc(size));
+      for (size_t i = 0; i < size; i++) ASSERT_EQ(object[i], 0);
+      memset(object, 0xee, size);
+      Free(object);
+    }
+  }
+}
+
+TEST_F(HardenedHeapTest, FreedTwiceIsFatal) {
+  for (size_t size : {8u, 100u, 20000u, 1000000u}) {
+    auto free_twice = [=] {
+      void* object = Malloc(size);
+      Free(object);
+      Free(object);
+    };
+    EXPECT_DEATH(free_twice(), "mesh: (double free|free of a pointer that is not in use): 0x");
+  }
+}
+
+// Meshed spans share memory: each slot keeps its canary, and what is freed stays zeros.
+TEST_F(HardenedHeapTest, IsRightAfterAMesh) {
+  constexpr size_t kObjects = 40000;
+  std::vector<char*> objects(kObjects);
+  for (size_t i = 0; i < kObjects; i++) objects[i] = Filled(50 + i % 14, static_cast<int>(i));
+  for (int round = 0; round < 3; round++) {
+    for (size_t i = 0; i < kObjects; i++) {
+      if (i % 8 == 0) continue;
+      Free(objects[i]);
+      objects[i] = nullptr;
+    }
+    ASSERT_GT(Runtime::Get().Compact(), 0u);
+    for (size_t i = 0; i < kObjects; i++) {
+      if (objects[i] == nullptr) {
+        objects[i] = Filled(50 + i % 14, static_cast<int>(i));
+      } else {
+        for (size_t k = 0; k < 50; k++) ASSERT_EQ(objects[i][k], static_cast<char>(i));
+      }
+    }
+  }
+  for (char* object : objects) Free(object);
+}
+
+TEST_F(HardenedHeapTest, AnOverflowAfterAMeshIsFatal) {
+  if (!secure_policy.has_canaries) GTEST_SKIP() << "there are no canaries";
+  std::vector<char*> objects(20000);
+  for (char*& object : objects) object = Filled(50, 1);
+  for (size_t i = 0; i < objects.size(); i++) {
+    if (i % 8 != 0) Free(objects[i]);
+  }
+  ASSERT_GT(Runtime::Get().Compact(), 0u);
+  objects[8000][50] = 0;
+  EXPECT_DEATH(Free(objects[8000]), "mesh: a write beyond the end of an object: 0x");
+}
+
+// [A2] No overflow of an object reaches what the heap keeps of it.
+TEST_F(HardenedHeapTest, MetadataLiesBehindGuards) {
+  auto address = reinterpret_cast<uintptr_t>(Malloc(100));
+  const Segment& segment = PageMap::SegmentAt(address);
+  auto entries = reinterpret_cast<uintptr_t>(segment.entries);
+  auto records = reinterpret_cast<uintptr_t>(segment.records);
+  auto states = reinterpret_cast<uintptr_t>(segment.states);
+  for (uintptr_t kept : {entries, records, states}) {
+    EXPECT_GE(kept - segment.base, size_t{segment.pages} << kPageShift);
+  }
+  // The pages between and behind are reserved and without access.
+  for (uintptr_t guard : {records - kPageSize, states - kPageSize,
+                          segment.metadata + segment.metadata_size - kPageSize}) {
+    EXPECT_DEATH(*reinterpret_cast<volatile char*>(guard) = 1, "");
+  }
+}
+
+}  // namespace
+}  // namespace mesh
