@@ -50,6 +50,19 @@ pub type mesh_visit_block_fun = unsafe extern "C" fn(
     argument: *mut c_void,
 ) -> bool;
 
+/// Called now and then before an allocation that has to look for memory.
+pub type mesh_deferred_free_fun =
+    unsafe extern "C" fn(force: bool, heartbeat: u64, argument: *mut c_void);
+
+/// Called with what Mesh would write to standard error.
+pub type mesh_output_fun = unsafe extern "C" fn(text: *const c_char, argument: *mut c_void);
+
+/// Called with the `errno` value of an error.
+pub type mesh_error_fun = unsafe extern "C" fn(error: c_int, argument: *mut c_void);
+
+/// Called when there is no memory for `size` bytes; returns whether to try again.
+pub type mesh_out_of_memory_fun = unsafe extern "C" fn(size: usize, argument: *mut c_void) -> bool;
+
 // Objects.
 extern "C" {
     /// At least `size` bytes of anything.
@@ -165,6 +178,24 @@ extern "C" {
         visitor: Option<mesh_visit_block_fun>,
         argument: *mut c_void,
     ) -> c_int;
+}
+
+// Hooks.
+extern "C" {
+    /// Sets the hook for frees that wait; none takes it away.
+    pub fn mesh_register_deferred_free(
+        function: Option<mesh_deferred_free_fun>,
+        argument: *mut c_void,
+    );
+    /// Sets the hook for output; none takes it away.
+    pub fn mesh_register_output(function: Option<mesh_output_fun>, argument: *mut c_void);
+    /// Sets the hook for errors; none takes it away.
+    pub fn mesh_register_error(function: Option<mesh_error_fun>, argument: *mut c_void);
+    /// Sets the hook for when there is no memory; none takes it away.
+    pub fn mesh_register_out_of_memory(
+        function: Option<mesh_out_of_memory_fun>,
+        argument: *mut c_void,
+    );
 }
 
 // Memory and figures.
