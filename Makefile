@@ -60,6 +60,7 @@ install: setup ## Installs library, header, `mesh` command, man pages, pkg-confi
 	ln -sf libmesh.so.$(SOVERSION) $(LIB)/libmesh.so
 	install -m 0644 bazel-bin/src/libmesh/libmesh.a bazel-bin/src/libmesh/libmesh-api.a $(LIB)
 	install -D -m 0644 src/libmesh/mesh/mesh.h $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.h
+	install -m 0644 src/libmesh/mesh/mesh.hpp $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.hpp
 	install -D -m 0644 bazel-bin/docs/libmesh.7 $(DESTDIR)$(MANDIR)/man7/libmesh.7
 	install -D -m 0644 bazel-bin/docs/mesh.1 $(DESTDIR)$(MANDIR)/man1/mesh.1
 	install -d $(TOOLS)/commands $(DESTDIR)$(BINDIR)
@@ -77,7 +78,7 @@ install: setup ## Installs library, header, `mesh` command, man pages, pkg-confi
 
 uninstall: ## Removes what `install` with the same PREFIX and DESTDIR put there.
 	rm -f $(LIB)/libmesh.so $(LIB)/libmesh.so.$(SOVERSION) $(LIB)/libmesh.so.$(VERSION) \
-	    $(LIB)/libmesh.a $(LIB)/libmesh-api.a $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.h $(DESTDIR)$(MANDIR)/man7/libmesh.7 \
+	    $(LIB)/libmesh.a $(LIB)/libmesh-api.a $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.h $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.hpp $(DESTDIR)$(MANDIR)/man7/libmesh.7 \
 	    $(LIB)/pkgconfig/mesh.pc $(CMAKE)/mesh-config.cmake $(CMAKE)/mesh-config-version.cmake \
 	    $(DESTDIR)$(MANDIR)/man1/mesh.1 $(DESTDIR)$(BINDIR)/mesh
 	rm -rf $(TOOLS)

@@ -16,6 +16,8 @@ _HEAD = """\
 # Mesh's C API
 
 Written by `docs/api_page.py` from `src/libmesh/mesh/mesh.h`, which is installed as `mesh/mesh.h`.
+For C++ there is `mesh/mesh.hpp` over it: `mesh::allocator<T>` for containers, `mesh::heap`, and
+`mesh::heap_resource` for `std::pmr`. [examples](examples) has programs of both kinds.
 """
 
 _SECTION = re.compile(r"/\* ---- (.*) ---- \*/\n")

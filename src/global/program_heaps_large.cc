@@ -15,25 +15,38 @@ bool IsListed(SpanId id) {
   return Large(id)->heap.load(std::memory_order_acquire) != 0;
 }
 
-// Memory for a list of spans, mapped for one visit.
+// Memory for a list of spans: on the stack, or mapped for one visit.
 class SpanIds {
  public:
-  explicit SpanIds(size_t count) : size_(RoundUp((count + 1) * sizeof(SpanId), kPageSize)) {
-    os::Result<uintptr_t> place = os::MapAnonymous(size_);
-    if (place.ok()) ids_ = reinterpret_cast<SpanId*>(place.value);
+  explicit SpanIds(size_t count) {
+    if (count <= kFew) {
+      ids_ = few_;
+      count_ = kFew;
+      return;
+    }
+    mapped_ = RoundUp(count * sizeof(SpanId), kPageSize);
+    os::Result<uintptr_t> place = os::MapAnonymous(mapped_);
+    if (!place.ok()) return;
+    ids_ = reinterpret_cast<SpanId*>(place.value);
+    count_ = mapped_ / sizeof(SpanId);
   }
   ~SpanIds() {
-    if (ids_ != nullptr) static_cast<void>(os::Unmap(reinterpret_cast<uintptr_t>(ids_), size_));
+    if (ids_ == nullptr || ids_ == few_) return;
+    static_cast<void>(os::Unmap(reinterpret_cast<uintptr_t>(ids_), mapped_));
   }
   SpanIds(const SpanIds&) = delete;
   SpanIds& operator=(const SpanIds&) = delete;
 
   bool ok() const { return ids_ != nullptr; }
-  std::span<SpanId> all() { return {ids_, size_ / sizeof(SpanId)}; }
+  std::span<SpanId> all() { return {ids_, count_}; }
 
  private:
-  const size_t size_;
+  static constexpr size_t kFew = 1024;
+
+  SpanId few_[kFew];
   SpanId* ids_ = nullptr;
+  size_t count_ = 0;
+  size_t mapped_ = 0;
 };
 
 }  // namespace
