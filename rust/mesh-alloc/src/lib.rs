@@ -22,6 +22,7 @@
 //!
 //! * [`Mesh`] is the allocator.
 //! * [`Heap`] is a heap of its own, [`Arena`] one whose objects all go at once.
+//! * [`hooks`] are what Mesh calls back.
 //! * [`options`] are what the environment chose, [`stats`] what the heap looks like.
 //!
 //! # When the heap is meshed
@@ -56,6 +57,7 @@ mod arena;
 mod collections;
 mod ctl;
 mod heap;
+pub mod hooks;
 pub mod options;
 pub mod stats;
 
