@@ -60,6 +60,9 @@ _PAUSE = flags.DEFINE_float(
     "Idle time between the two fills of Redis [s]: its LRU clock ticks once a second.",
     lower_bound=0.0,
 )
+_READS = flags.DEFINE_integer(
+    "reads", 10_000, "Redis: single reads that are timed right after the fills.", lower_bound=0
+)
 _SETTLE = flags.DEFINE_float(
     "settle_seconds", 5.0, "Idle time before memory is judged [s].", lower_bound=0.0
 )
@@ -149,6 +152,7 @@ def _redis_plan(executable: str) -> redis_experiment.Plan:
         ],
         maxmemory_bytes=_MAXMEMORY.value * results.MB,
         pause_s=_PAUSE.value,
+        reads=_READS.value,
         settle_s=_SETTLE.value,
         sample_ms=_SAMPLE.value,
         seed=_SEED.value,

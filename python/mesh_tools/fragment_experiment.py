@@ -184,6 +184,7 @@ def _make_result(
         cpu_ms=fill_ms + reports["freed"]["ms"],
         checked=reports["checked"]["objects"],
         wrong=reports["checked"]["wrong"],
+        reads=None,
         save=None,
         mesh=allocators.parse_mesh_report(errors),
     )

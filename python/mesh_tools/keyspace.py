@@ -7,7 +7,11 @@ the key. So whatever keys survive eviction, their values can be checked without 
 import dataclasses
 import hashlib
 import random
+import time
 from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
 
 from . import resp
 
@@ -81,6 +85,26 @@ class ReadBack:
     keys: int
     wrong: int
     digest: str
+
+
+def time_reads(connection: resp.Connection, count: int, gap_s: float) -> npt.NDArray[np.float64]:
+    """Reads keys that are there one at a time, so far apart; returns how long each took [us].
+
+    Raises:
+        ValueError: a value was wrong.
+    """
+    _, keys = connection.command("SCAN", 0, "COUNT", _SCAN_COUNT)
+    took_us = np.zeros(count)
+    for i in range(count):
+        time.sleep(gap_s)
+        key = keys[i % len(keys)]
+        start_ns = time.monotonic_ns()
+        value = connection.command("GET", key)
+        took_us[i] = (time.monotonic_ns() - start_ns) / 1000
+        # One that is gone was evicted: buffers of clients count towards the limit too.
+        if value is not None and not is_right(key, value):
+            raise ValueError(f"wrong value of {key!r}")
+    return took_us
 
 
 def read_back(connection: resp.Connection) -> ReadBack:

@@ -12,10 +12,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from . import allocators, keyspace, memory, redis_server, resp, results
 
 _SAVE_TIMEOUT_S = 120.0
 _POLL_S = 0.05
+# Time between two reads: the server sleeps in between, which is when compaction goes on.
+_READ_GAP_S = 0.0002
 # The settled figure is the median over the end of the idle phase.
 _SETTLED_WINDOW_MS = 1000.0
 
@@ -37,7 +41,8 @@ class Plan:
     """Parameters of the experiment.
 
     pause_s: idle time between two fills [s]; Redis's LRU clock ticks once a second, so that without
-    one it evicts old and new keys alike. settle_s: idle time before memory is judged [s].
+    one it evicts old and new keys alike. reads: single reads after the fills, which find the server
+    compacting; they are timed. settle_s: idle time before memory is judged [s].
     sample_ms: time between two samples [ms].
     """
 
@@ -45,6 +50,7 @@ class Plan:
     fills: Sequence[Fill]
     maxmemory_bytes: int
     pause_s: float
+    reads: int
     settle_s: float
     sample_ms: float
     seed: int
@@ -114,6 +120,7 @@ class _Run:
             fill_ms.append(self._fill(payload))
         cpu_ms = self._cpu_ms() - cpu_before_ms
         label = self._check_allocator()
+        reads = self._read()
         settled, live_bytes = self._settle()
         dump, fork_us = self._save()
         self._begin("check")
@@ -132,6 +139,7 @@ class _Run:
             cpu_ms=cpu_ms,
             checked=live.keys,
             wrong=live.wrong,
+            reads=reads,
             save=results.SaveResult(
                 fork_us=fork_us,
                 dump_bytes=dump.stat().st_size,
@@ -186,6 +194,21 @@ class _Run:
                 f"{self._allocator.preload} has no effect: its jemalloc is not a shared library"
             )
         return self._allocator.name
+
+    def _read(self) -> results.ReadLatency | None:
+        if self._plan.reads == 0:
+            return None
+        self._begin("read")
+        try:
+            took_us = keyspace.time_reads(self._connection, self._plan.reads, _READ_GAP_S)
+        except ValueError as error:
+            raise redis_server.ServerFailed(str(error)) from error
+        return results.ReadLatency(
+            reads=len(took_us),
+            median_us=float(np.median(took_us)),
+            p999_us=float(np.percentile(took_us, 99.9)),
+            longest_us=float(took_us.max()),
+        )
 
     def _settle(self) -> tuple[memory.MemoryPoint, int]:
         self._begin("idle")

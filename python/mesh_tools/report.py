@@ -62,6 +62,16 @@ def _fork(comparison: results.Experiment, name: str) -> str:
     return f"{comparison.median(name, _fork_us) / 1000:.1f}"
 
 
+def _reads(value: Callable[[results.ReadLatency], float]) -> Cell:
+    def cell(comparison: results.Experiment, name: str) -> str:
+        if all(run.reads is None for run in comparison.of(name)):
+            return _MISSING
+        us = comparison.median(name, lambda run: value(run.reads) if run.reads is not None else 0)
+        return f"{us / 1000:.2f}"
+
+    return cell
+
+
 def _physical_to_live(comparison: results.Experiment, name: str) -> str:
     return f"{comparison.median(name, lambda run: run.physical_to_live):.2f}"
 
@@ -83,6 +93,8 @@ _ROWS: list[tuple[str, Cell]] = [
     ("time to fill [s]", _seconds(_fill_ms)),
     ("    ratio", _ratio(_fill_ms)),
     ("processor time [s]", _seconds(lambda run: run.cpu_ms)),
+    ("a read while compacting [ms]", _reads(lambda reads: reads.median_us)),
+    ("    99.9 % below", _reads(lambda reads: reads.p999_us)),
     ("fork of the save [ms]", _fork),
     ("values read back", _checked),
     ("dump, loaded elsewhere", _saves),

@@ -35,6 +35,16 @@ class SaveResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class ReadLatency:
+    """How long single reads took, from the request to the answer [us]."""
+
+    reads: int
+    median_us: float
+    p999_us: float
+    longest_us: float
+
+
+@dataclasses.dataclass(frozen=True)
 class RunResult:
     """One allocator, one round.
 
@@ -45,6 +55,7 @@ class RunResult:
         fill_ms: time to fill the heap, per filling phase [ms].
         cpu_ms: processor time of the program over all filling phases [ms].
         checked, wrong: values read back, and how many differed.
+        reads: single reads while what was freed can be compacted, None for programs without any.
         save: the background save, None for programs that have none.
         mesh: Mesh's own report at exit, None for other allocators.
     """
@@ -60,6 +71,7 @@ class RunResult:
     cpu_ms: float
     checked: int
     wrong: int
+    reads: ReadLatency | None
     save: SaveResult | None
     mesh: allocators.MeshReport | None
 
@@ -78,7 +90,7 @@ class RunResult:
         plain = {
             f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "series"
         }
-        for name in ("settled", "save", "mesh"):
+        for name in ("settled", "reads", "save", "mesh"):
             if plain[name] is not None:
                 plain[name] = dataclasses.asdict(plain[name])
         plain["settled"]["physical_bytes"] = self.settled.physical_bytes

@@ -46,6 +46,7 @@ def make_run(
         cpu_ms=1400.0,
         checked=12345,
         wrong=wrong,
+        reads=results.ReadLatency(10_000, 60.0, 400.0, 900.0),
         save=results.SaveResult(4000, 5 * results.MB, reload_matches),
         mesh=None if meshes is None else allocators.MeshReport(meshes, 1.5),
     )

@@ -50,6 +50,21 @@ def test_pairs_are_inserted_read_back_and_damage_is_counted() -> None:
 
 
 @needs_redis
+def test_reads_are_timed_and_checked() -> None:
+    assert _REDIS is not None
+    with redis_server.RedisServer(_REDIS, allocators.builtin()) as server:
+        connection = server.connect()
+        connection.command("SET", "240:1", keyspace.value_of(b"240:1"))
+        took_us = keyspace.time_reads(connection, 7, 0)
+        assert len(took_us) == 7
+        assert (took_us > 0).all()
+        connection.command("SETRANGE", "240:1", 10, b"damage!")
+        with pytest.raises(ValueError, match="240:1"):
+            keyspace.time_reads(connection, 7, 0)
+        connection.close()
+
+
+@needs_redis
 def test_a_dump_is_loaded_by_another_server() -> None:
     assert _REDIS is not None
     with redis_server.RedisServer(_REDIS, allocators.builtin()) as first:
@@ -88,6 +103,7 @@ def test_the_experiment_runs_small(allocator: allocators.Allocator) -> None:
         executable=_REDIS,
         fills=[redis_experiment.Fill(14000, 240), redis_experiment.Fill(3400, 492)],
         maxmemory_bytes=3 << 20,
+        reads=20,
         pause_s=0.1,
         settle_s=0.3,
         sample_ms=20,
@@ -110,8 +126,12 @@ def test_the_experiment_runs_small(allocator: allocators.Allocator) -> None:
         "insert 240 B",
         "pause",
         "insert 492 B",
+        "read",
         "idle",
         "save",
         "check",
     ]
+    assert result.reads is not None
+    assert result.reads.reads == 20
+    assert 0 < result.reads.median_us <= result.reads.p999_us <= result.reads.longest_us
     assert result.mesh is None

@@ -51,6 +51,8 @@ def test_the_table_shows_figures_with_their_units_and_origin() -> None:
     assert "0.70" in lines["ratio"] or "1.00" in lines["ratio"]
     assert "1.12" in lines["physical / in use"]
     assert "1.50" in lines["time to fill [s]"]
+    assert "0.06" in lines["a read while compacting [ms]"]
+    assert "0.40" in lines["99.9 % below"]
     assert "4.0" in lines["fork of the save [ms]"]
     assert lines["values read back"].count("37,035 right") == 2
     assert "9,000, 8,000, 7,000" in lines["mesh count, at exit"]

@@ -185,6 +185,7 @@ def _redis(
         # As in the paper: a cache that holds a seventh of what the first fill needs and more.
         maxmemory_bytes=max(10, arguments.keys // 7000) * results.MB,
         pause_s=1.5,
+        reads=0,
         settle_s=2.0,
         sample_ms=100.0,
         seed=arguments.seed,
