@@ -74,7 +74,7 @@ hook! {
     call_output(text: *const c_char),
     |hook: fn(&str), text: *const c_char| {
         // SAFETY: a text that ends with a zero, there for the call.
-        hook(&unsafe { CStr::from_ptr(text) }.to_string_lossy())
+        hook(&CStr::from_ptr(text).to_string_lossy())
     }
 }
 

@@ -166,6 +166,8 @@ options! {
     "MESH_SEED" seed: u64,
     /// Whether each object that is freed is looked up at once.
     "MESH_CHECK_FREES" check_frees: bool,
+    /// How hardened the heap is, 0 to 4.
+    "MESH_SECURE" secure: u64,
 }
 
 /// Least time between two automatic passes [ms]; 0: there are none.

@@ -21,7 +21,7 @@ fn layouts() -> impl Iterator<Item = Layout> {
 /// # Safety
 /// It is in use, and nobody else uses it.
 unsafe fn bytes<'a>(object: *mut u8, size: usize) -> &'a mut [u8] {
-    unsafe { std::slice::from_raw_parts_mut(object, size) }
+    std::slice::from_raw_parts_mut(object, size)
 }
 
 #[test]

@@ -27,6 +27,9 @@ fn options_are_those_of_the_table() {
 fn options_can_be_read() {
     let options = Options::try_current().unwrap();
     assert!(options.cpu_percent >= 1);
+    if std::env::var_os("MESH_SECURE").is_none() {
+        assert_eq!(options.secure, if cfg!(feature = "secure") { 4 } else { 0 });
+    }
 }
 
 #[test]

@@ -11,9 +11,12 @@ fn link() {
         !has_feature("LOCAL_DYNAMIC_TLS"),
         "installed libraries are built for the initial-exec model"
     );
+    let is_secure = has_feature("SECURE");
     if has_feature("INTERPOSE") {
-        println!("cargo:rustc-link-lib=dylib=mesh");
+        let name = if is_secure { "mesh-secure" } else { "mesh" };
+        println!("cargo:rustc-link-lib=dylib={}", name);
     } else {
+        assert!(!is_secure, "the installed hardened library, libmesh-secure.so, overrides malloc");
         println!("cargo:rustc-link-lib=static:-bundle=mesh-api");
     }
 }

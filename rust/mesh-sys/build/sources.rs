@@ -19,6 +19,8 @@ enum Part {
     FileBuffer,
     /// Calls of libc that are looked at on their way.
     Interpose,
+    /// What makes the highest level of hardening the default.
+    Secure,
 }
 
 /// All others are of the API.
@@ -31,6 +33,7 @@ const PARTS: &[(&str, Part)] = &[
     ("load.cc", Part::Interpose),
     ("loan.cc", Part::Interpose),
     ("real.cc", Part::Interpose),
+    ("secure_by_default.cc", Part::Secure),
     ("syscall_entry.S", Part::Interpose),
     ("syscall_stores.cc", Part::Interpose),
 ];
@@ -54,6 +57,7 @@ fn is_wanted(part: Part) -> bool {
         Part::Override | Part::OverrideWithExceptions => has_feature("OVERRIDE"),
         Part::FileBuffer => has_feature("OVERRIDE") || has_interpose,
         Part::Interpose => has_interpose,
+        Part::Secure => has_feature("SECURE"),
     }
 }
 
