@@ -53,12 +53,13 @@ FILL_IN := sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCL
                -e 's|@VERSION@|$(VERSION)|' -e 's|@SOVERSION@|$(SOVERSION)|'
 
 install: setup ## Installs library, header, `mesh` command, man pages, pkg-config and CMake files (PREFIX, DESTDIR).
-	$(BAZEL) build $(BAZEL_FLAGS) //src/libmesh:libmesh.so //src/libmesh:libmesh.a //src/libmesh:libmesh-api.a //docs:libmesh.7 //docs:mesh.1
+	$(BAZEL) build $(BAZEL_FLAGS) //src/libmesh:libmesh.so //src/libmesh:libmesh.a //src/libmesh:libmesh-api.a //src/libmesh:libmesh-api-dynamic-tls.a //docs:libmesh.7 //docs:mesh.1
 	install -d $(LIB)/pkgconfig $(CMAKE)
 	install -m 0755 bazel-bin/src/libmesh/libmesh.so $(LIB)/libmesh.so.$(VERSION)
 	ln -sf libmesh.so.$(VERSION) $(LIB)/libmesh.so.$(SOVERSION)
 	ln -sf libmesh.so.$(SOVERSION) $(LIB)/libmesh.so
-	install -m 0644 bazel-bin/src/libmesh/libmesh.a bazel-bin/src/libmesh/libmesh-api.a $(LIB)
+	install -m 0644 bazel-bin/src/libmesh/libmesh.a bazel-bin/src/libmesh/libmesh-api.a \
+	    bazel-bin/src/libmesh/libmesh-api-dynamic-tls.a $(LIB)
 	install -D -m 0644 src/libmesh/mesh/mesh.h $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.h
 	install -m 0644 src/libmesh/mesh/mesh.hpp $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.hpp
 	install -D -m 0644 bazel-bin/docs/libmesh.7 $(DESTDIR)$(MANDIR)/man7/libmesh.7
@@ -78,7 +79,7 @@ install: setup ## Installs library, header, `mesh` command, man pages, pkg-confi
 
 uninstall: ## Removes what `install` with the same PREFIX and DESTDIR put there.
 	rm -f $(LIB)/libmesh.so $(LIB)/libmesh.so.$(SOVERSION) $(LIB)/libmesh.so.$(VERSION) \
-	    $(LIB)/libmesh.a $(LIB)/libmesh-api.a $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.h $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.hpp $(DESTDIR)$(MANDIR)/man7/libmesh.7 \
+	    $(LIB)/libmesh.a $(LIB)/libmesh-api.a $(LIB)/libmesh-api-dynamic-tls.a $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.h $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.hpp $(DESTDIR)$(MANDIR)/man7/libmesh.7 \
 	    $(LIB)/pkgconfig/mesh.pc $(CMAKE)/mesh-config.cmake $(CMAKE)/mesh-config-version.cmake \
 	    $(DESTDIR)$(MANDIR)/man1/mesh.1 $(DESTDIR)$(BINDIR)/mesh
 	rm -rf $(TOOLS)

@@ -15,9 +15,6 @@ MESH_COPTS = _WARNINGS + [
     # The library must run without libstdc++: no unwinding, no type information.
     "-fno-exceptions",
     "-fno-rtti",
-    # The thread heap is found by one addition to the thread pointer.  The default model
-    # for shared objects calls __tls_get_addr, which may allocate.
-    "-ftls-model=initial-exec",
     # Else the compiler turns malloc + memset inside our calloc into a call of calloc, and
     # drops a malloc whose result it thinks unused.
     "-fno-builtin-malloc",
@@ -29,6 +26,12 @@ MESH_COPTS = _WARNINGS + [
     # The toolchain's default replaces memcpy by __memcpy_chk on the hot paths.
     "-U_FORTIFY_SOURCE",
 ] + select({
+    # A library that is loaded while the program runs; who calls it has a malloc of another's.
+    "//src:dynamic_tls_build": ["-ftls-model=local-dynamic"],
+    # The thread heap is found by one addition to the thread pointer.  The other models call
+    # __tls_get_addr in shared objects, which may allocate.
+    "//conditions:default": ["-ftls-model=initial-exec"],
+}) + select({
     "//src:debug_build": [],
     # The paths that nearly every call takes keep no frame.
     "//conditions:default": [

@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include <cstring>
+
 #include "heaplayers/realloc_layer.h"
 #include "heaplayers/zeroing_layer.h"
 #include "src/arena/page_map.h"
@@ -270,7 +272,12 @@ void* AlignedAlloc(size_t alignment, size_t size) {
 }
 
 void* AlignedCalloc(size_t alignment, size_t size) {
-  if (IsHardened()) return HardenedMalloc(size, alignment, true);
+  if (IsHardened()) {
+    void* object = HardenedMalloc(size, alignment, true);
+    const size_t usable = object != nullptr ? HardenedUsableSize(object) : 0;
+    if (usable > size) memset(static_cast<char*>(object) + size, 0, usable - size);
+    return object;
+  }
   SizeClass size_class = AlignedClassFor(size, alignment);
   if (size_class == kNoClass) return AllocateLarge(size, alignment, true);
   return heaplayers::Cleared(AllocateClass(size_class, size), kSizeClasses[size_class].size);

@@ -39,6 +39,27 @@ def _merged_archive_impl(ctx):
     )
     return [DefaultInfo(files = depset([out]), runfiles = ctx.runfiles([out]))]
 
+def _dynamic_tls_impl(_settings, _attr):
+    return {"//src:dynamic_tls": True}
+
+_dynamic_tls = transition(
+    implementation = _dynamic_tls_impl,
+    inputs = [],
+    outputs = ["//src:dynamic_tls"],
+)
+
+dynamic_tls_archive = rule(
+    implementation = _merged_archive_impl,
+    attrs = {
+        "deps": attr.label_list(providers = [CcInfo], mandatory = True, cfg = _dynamic_tls),
+        "_allowlist_function_transition": attr.label(
+            default = "@bazel_tools//tools/allowlists/function_transition_allowlist",
+        ),
+    },
+    doc = "A merged_archive for libraries that are loaded while a program runs: it takes no room " +
+          "in the static thread-local storage, which is small and shared by all of them.",
+)
+
 merged_archive = rule(
     implementation = _merged_archive_impl,
     attrs = {"deps": attr.label_list(providers = [CcInfo], mandatory = True)},
