@@ -3,7 +3,6 @@
 #include "src/runtime/heap.h"
 
 #include <array>
-
 #include <cstring>
 
 #include "heaplayers/realloc_layer.h"
