@@ -53,11 +53,13 @@ FILL_IN := sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCL
                -e 's|@VERSION@|$(VERSION)|' -e 's|@SOVERSION@|$(SOVERSION)|'
 
 install: setup ## Installs library, header, `mesh` command, man pages, pkg-config and CMake files (PREFIX, DESTDIR).
-	$(BAZEL) build $(BAZEL_FLAGS) //src/libmesh:libmesh.so //src/libmesh:libmesh.a //src/libmesh:libmesh-api.a //src/libmesh:libmesh-api-dynamic-tls.a //docs:libmesh.7 //docs:mesh.1
+	$(BAZEL) build $(BAZEL_FLAGS) //src/libmesh:libmesh.so //src/libmesh:libmesh-secure.so //src/libmesh:libmesh.a //src/libmesh:libmesh-api.a //src/libmesh:libmesh-api-dynamic-tls.a //docs:libmesh.7 //docs:mesh.1
 	install -d $(LIB)/pkgconfig $(CMAKE)
-	install -m 0755 bazel-bin/src/libmesh/libmesh.so $(LIB)/libmesh.so.$(VERSION)
-	ln -sf libmesh.so.$(VERSION) $(LIB)/libmesh.so.$(SOVERSION)
-	ln -sf libmesh.so.$(SOVERSION) $(LIB)/libmesh.so
+	for flavour in libmesh libmesh-secure; do \
+	    install -m 0755 bazel-bin/src/libmesh/$$flavour.so $(LIB)/$$flavour.so.$(VERSION); \
+	    ln -sf $$flavour.so.$(VERSION) $(LIB)/$$flavour.so.$(SOVERSION); \
+	    ln -sf $$flavour.so.$(SOVERSION) $(LIB)/$$flavour.so; \
+	done
 	install -m 0644 bazel-bin/src/libmesh/libmesh.a bazel-bin/src/libmesh/libmesh-api.a \
 	    bazel-bin/src/libmesh/libmesh-api-dynamic-tls.a $(LIB)
 	install -D -m 0644 src/libmesh/mesh/mesh.h $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.h
@@ -78,7 +80,7 @@ install: setup ## Installs library, header, `mesh` command, man pages, pkg-confi
 	$(if $(DESTDIR),,-ldconfig)
 
 uninstall: ## Removes what `install` with the same PREFIX and DESTDIR put there.
-	rm -f $(LIB)/libmesh.so $(LIB)/libmesh.so.$(SOVERSION) $(LIB)/libmesh.so.$(VERSION) \
+	rm -f $(foreach so,libmesh.so libmesh-secure.so,$(LIB)/$(so) $(LIB)/$(so).$(SOVERSION) $(LIB)/$(so).$(VERSION)) \
 	    $(LIB)/libmesh.a $(LIB)/libmesh-api.a $(LIB)/libmesh-api-dynamic-tls.a $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.h $(DESTDIR)$(INCLUDEDIR)/mesh/mesh.hpp $(DESTDIR)$(MANDIR)/man7/libmesh.7 \
 	    $(LIB)/pkgconfig/mesh.pc $(CMAKE)/mesh-config.cmake $(CMAKE)/mesh-config-version.cmake \
 	    $(DESTDIR)$(MANDIR)/man1/mesh.1 $(DESTDIR)$(BINDIR)/mesh

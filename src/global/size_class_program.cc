@@ -171,7 +171,7 @@ void SizeClassHeap::HandOverGroupLocked(MiniHeap* leader, SizeClassHeap& to) {
       to.backed_pages_ += span->pages();
     }
     span->set_owner(kNobody);
-    if (secure_policy.level > 0) {
+    if (secure_policy.has_states > 0) {
       span->occupancy().ForEachSet(
           [&](SlotIndex slot) { SlotGuard::HandWhole(span->ObjectAt(slot)); });
     }

@@ -63,7 +63,7 @@ void ThreadLocalHeap::DrainQuarantine(bool lenient) {
 
 void ThreadLocalHeap::SettleAll(void* const* slots, uint32_t count, SizeClass size_class,
                                 bool lenient) {
-  if (secure_policy.level <= 0) return;
+  if (secure_policy.has_states <= 0) return;
   for (uint32_t i = 0; i < count; i++) {
     if (lenient) {
       SlotGuard::Forget(slots[i], size_class);

@@ -68,6 +68,12 @@ class ThreadLocalHeap {
   // Keeps an object that Keep() has refused, whose page has the entry of a size class: sends a part
   // of the vector to the global heap where it is full. Ends the program when the object is none.
   void FreeSlow(void* object, PageEntry entry);
+  // Whether an object has the mark of a free one; whether a free slot waits here. Another thread
+  // may ask the latter: it is told of what its own object's address has gone through.
+  static bool IsMarked(void* object) { return *MarkOf(object) == kFreeMark; }
+  bool Holds(const void* slot, SizeClass size_class) const {
+    return vectors_[size_class].Contains(slot);
+  }
   // Of hardened heaps, whose slots have states (SlotGuard) instead of marks. A slot of the class,
   // or null when out of memory.
   MESH_ALWAYS_INLINE void* TakeHardened(SizeClass size_class) { return vectors_[size_class].Pop(); }

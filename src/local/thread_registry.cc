@@ -40,6 +40,14 @@ void ThreadRegistry::ReclaimAfterFork(ThreadLocalHeap* mine) {
   active_ = kept;
 }
 
+bool ThreadRegistry::Holds(const void* slot, SizeClass size_class) {
+  MutexLock lock(lock_);
+  for (ThreadLocalHeap* heap = active_.front(); heap != nullptr; heap = active_.Next(heap)) {
+    if (heap->Holds(slot, size_class)) return true;
+  }
+  return false;
+}
+
 size_t ThreadRegistry::cached_bytes() {
   MutexLock lock(lock_);
   size_t bytes = 0;

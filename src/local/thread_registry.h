@@ -23,6 +23,9 @@ class ThreadRegistry {
   // In a fork's child: the heaps of all threads but `mine` are cleared; their threads are not here.
   void ReclaimAfterFork(ThreadLocalHeap* mine);
 
+  // Whether a free slot waits in some thread's vector.
+  bool Holds(const void* slot, SizeClass size_class);
+
   // Bytes of free slots that threads hold.
   size_t cached_bytes();
   size_t thread_count();

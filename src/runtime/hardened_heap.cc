@@ -140,7 +140,7 @@ void FreeLarge(void* object, size_t size, size_t alignment) {
 
 [[noreturn]] void RefuseForeign(const void* object) {
   JudgeForeign(object);
-  FatalAt("free of a pointer of another allocator", object);
+  __builtin_unreachable();  // at these levels
 }
 
 void* CopyTo(void* object, size_t old_size, size_t size) {
@@ -221,8 +221,8 @@ void* TryHardened(size_t size, size_t alignment, bool zeroed) {
 }  // namespace
 
 bool DecideHardened() {
-  if (MESH_UNLIKELY(secure_policy.level == SecurePolicy::kUndecided)) Runtime::Get();
-  return secure_policy.level > 0;
+  if (MESH_UNLIKELY(secure_policy.has_states == SecurePolicy::kUndecided)) Runtime::Get();
+  return secure_policy.has_states > 0;
 }
 
 void* HardenedMalloc(size_t size, size_t alignment, bool zeroed) {

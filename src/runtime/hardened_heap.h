@@ -17,8 +17,8 @@ namespace mesh {
 bool DecideHardened();
 
 MESH_ALWAYS_INLINE bool IsHardened() {
-  const int level = secure_policy.level;
-  return MESH_UNLIKELY(level != 0) && (level > 0 || DecideHardened());
+  const int has_states = secure_policy.has_states;
+  return MESH_UNLIKELY(has_states != 0) && (has_states > 0 || DecideHardened());
 }
 
 void* HardenedMalloc(size_t size, size_t alignment, bool zeroed);

@@ -99,7 +99,14 @@ void FreeToClass(void* object, PageEntry entry) {
   Runtime& runtime = Runtime::Get();
   ThreadLocalHeap* heap = runtime.AttachThread();
   if (heap == nullptr) return runtime.global().FreeDirect(object, entry.size_class());
-  if (!heap->Keep(object, entry)) heap->FreeSlow(object, entry);
+  if (!heap->Keep(object, entry)) {
+    // By another thread, which has it still: no bit tells.
+    const bool may_be_free = secure_policy.level > 0 && ThreadLocalHeap::IsMarked(object);
+    if (may_be_free && runtime.registry().Holds(object, entry.size_class())) {
+      FatalAt("double free", object);
+    }
+    heap->FreeSlow(object, entry);
+  }
   runtime.OnSlowPath();
 }
 

@@ -7,6 +7,7 @@
 #include "src/miniheap/mini_heap.h"
 #include "src/os/program.h"
 #include "src/runtime/thread_state.h"
+#include "src/secure/policy.h"
 
 namespace mesh {
 namespace {
@@ -38,6 +39,7 @@ void JudgeForeign(const void* object) {
   if (os::IsInProgram(address)) FatalAt("free of a pointer to the program's own data", object);
   // Where there is no memory, this faults, as it does in every malloc that looks at what it frees.
   static_cast<void>(*static_cast<const volatile char*>(object));
+  if (secure_policy.level > 0) FatalAt("free of a pointer of another allocator", object);
 }
 
 void RequireSlot(const void* object) {

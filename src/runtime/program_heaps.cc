@@ -169,7 +169,7 @@ void LeaveDefaultHeap() {
   if (thread_state.default_heap == nullptr) return;
   thread_state.default_heap = nullptr;
   // A hardened heap stays there, default or not.
-  if (thread_state.own_heap == nullptr || secure_policy.level > 0) return;
+  if (thread_state.own_heap == nullptr || secure_policy.has_states > 0) return;
   thread_state.heap = thread_state.own_heap;
   thread_state.own_heap = nullptr;
 }

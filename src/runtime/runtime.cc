@@ -13,6 +13,7 @@
 #include "src/runtime/hardened_heap.h"
 #include "src/runtime/hooks.h"
 #include "src/runtime/program_hooks.h"
+#include "src/runtime/secure_default.h"
 #include "src/runtime/thread_state.h"
 #include "src/secure/canary.h"
 #include "src/secure/policy.h"
@@ -118,7 +119,7 @@ Runtime::Runtime() : fork_(global_, registry_) {
 void Runtime::Harden(int level) {
   SecurePolicy policy = SecurePolicy::Of(level);
   secure_policy = policy;
-  if (level == 0) return;
+  if (policy.has_states == 0) return;
   // Of its own: who learns of a canary learns nothing of where objects lie.
   uint64_t seed = options_.seed() != 0 ? NewSeed() : os::RandomSeed();
   if (policy.has_canaries && !Canary::Draw(seed)) policy = SecurePolicy::Of(1);
@@ -154,7 +155,7 @@ ThreadLocalHeap* Runtime::AttachThread() {
   ThreadLocalHeap* heap = registry_.Acquire(&global_, NewSeed(), order_);
   if (heap == nullptr) return nullptr;
   // Hardened, every call goes the slow way.
-  (secure_policy.level > 0 ? thread_state.own_heap : thread_state.heap) = heap;
+  (secure_policy.has_states > 0 ? thread_state.own_heap : thread_state.heap) = heap;
   // May allocate, which works by now.
   if (pthread_setspecific(exit_key_, heap) != 0) {
     thread_state.own_heap = nullptr;

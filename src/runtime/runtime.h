@@ -26,10 +26,6 @@
 
 namespace mesh {
 
-// The level of hardening where MESH_SECURE says none: 0, unless a flavour of the library defines
-// it.
-int DefaultSecureLevel();
-
 class Runtime {
  public:
   // The process's runtime, brought up by the first call.

@@ -25,6 +25,10 @@ class Canary {
 
   static void Fill(void* at, size_t bytes);
   static bool IsWhole(const void* at, size_t bytes);
+  // What belongs at `at`, kMostBytes and more of it.
+  static const uint8_t* BytesFor(const void* at) {
+    return bytes_ + reinterpret_cast<uintptr_t>(at) % kPageSize;
+  }
   // The byte that belongs at `address`.
   static uint8_t At(uintptr_t address) { return bytes_[address % kPageSize]; }
 

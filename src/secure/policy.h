@@ -9,8 +9,10 @@
 namespace mesh {
 
 struct SecurePolicy {
-  // 0: not hardened. kUndecided: nobody has said; the heap has not been used yet.
-  int level = kUndecided;
+  int level = 0;
+  // 1: slots have states, which every call looks at, and so takes the slow paths. kUndecided:
+  // nobody has said; the heap has not been used yet.
+  int has_states = kUndecided;
   // Sizes as asked for are kept, what is behind them in a slot or a last page is a canary, and
   // objects of no size have no memory.
   bool has_canaries = false;
@@ -28,6 +30,7 @@ struct SecurePolicy {
   static constexpr SecurePolicy Of(int level) {
     SecurePolicy policy;
     policy.level = level;
+    policy.has_states = level >= 2;
     policy.has_canaries = level >= 2;
     policy.guards_large = level >= 2;
     policy.clears = level >= 3;

@@ -1,6 +1,7 @@
 // See slot_guard.h.
 #include "src/secure/slot_guard.h"
 
+#include <bit>
 #include <cstring>
 
 #include "src/base/check.h"
@@ -11,6 +12,8 @@ namespace mesh {
 constinit SecurePolicy secure_policy;
 
 namespace {
+
+static_assert(std::endian::native == std::endian::little);
 
 constexpr size_t kLow = 16;
 
@@ -28,6 +31,48 @@ bool IsZero(const void* at, size_t bytes) {
   }
   for (; done < bytes; done++) any |= static_cast<uint8_t>(words[done]);
   return any == 0;
+}
+
+// The last `bytes` of a slot, at most 16, as two words of which the rest is not looked at.
+struct End {
+  uint64_t low;
+  uint64_t high;
+
+  static MESH_ALWAYS_INLINE End Load(const char* behind) {
+    End end;
+    memcpy(&end, behind - sizeof(End), sizeof(End));
+    return end;
+  }
+  static MESH_ALWAYS_INLINE End Mask(size_t bytes) {
+    const uint64_t all = ~uint64_t{0};
+    if (bytes <= 8) return {0, all << (64 - 8 * bytes)};
+    return {all << (128 - 8 * bytes), all};
+  }
+  static MESH_ALWAYS_INLINE End Expected(const char* behind) {
+    return Load(reinterpret_cast<const char*>(Canary::BytesFor(behind - sizeof(End))) +
+                sizeof(End));
+  }
+};
+
+MESH_ALWAYS_INLINE bool IsEndWhole(const char* behind, size_t bytes) {
+  if (MESH_UNLIKELY(bytes > sizeof(End) || bytes == 0)) {
+    return Canary::IsWhole(behind - bytes, bytes);
+  }
+  const End is = End::Load(behind);
+  const End wanted = End::Expected(behind);
+  const End mask = End::Mask(bytes);
+  return (((is.low ^ wanted.low) & mask.low) | ((is.high ^ wanted.high) & mask.high)) == 0;
+}
+
+// What is before the canary stays as it is.
+MESH_ALWAYS_INLINE void FillEnd(char* behind, size_t bytes) {
+  if (MESH_UNLIKELY(bytes > sizeof(End) || bytes == 0)) return Canary::Fill(behind - bytes, bytes);
+  const End wanted = End::Expected(behind);
+  const End mask = End::Mask(bytes);
+  End end = End::Load(behind);
+  end.low = (end.low & ~mask.low) | (wanted.low & mask.low);
+  end.high = (end.high & ~mask.high) | (wanted.high & mask.high);
+  memcpy(behind - sizeof(End), &end, sizeof(End));
 }
 
 size_t SlotSize(SizeClass size_class) { return kSizeClasses[size_class].size; }
@@ -58,8 +103,7 @@ void SlotGuard::SetSlack(std::atomic<uint8_t>* state, SizeClass size_class, size
 }
 
 bool SlotGuard::IsUntouched(const void* slot, SizeClass size_class, size_t slack) {
-  return IsZero(slot, SlotSize(size_class) - slack) &&
-         Canary::IsWhole(Behind(slot, size_class) - slack, slack);
+  return IsZero(slot, SlotSize(size_class) - slack) && IsEndWhole(Behind(slot, size_class), slack);
 }
 
 void SlotGuard::RequireUntouched(const void* slot, SizeClass size_class) {
@@ -86,7 +130,7 @@ void SlotGuard::Hand(void* slot, SizeClass size_class, size_t size, bool zeroed)
     clear_from = SlotSize(size_class) - old_slack;
   }
   if (clear_from < size) memset(static_cast<char*>(slot) + clear_from, 0, size - clear_from);
-  Canary::Fill(static_cast<char*>(slot) + size, slack);
+  FillEnd(static_cast<char*>(slot) + SlotSize(size_class), slack);
   SetSlack(state, size_class, slack);
 }
 
@@ -96,7 +140,7 @@ bool SlotGuard::IsFirstOfSpan(const void* object) {
 }
 
 void SlotGuard::RequireCanary(const void* object, SizeClass size_class, size_t slack) {
-  if (MESH_UNLIKELY(!Canary::IsWhole(Behind(object, size_class) - slack, slack))) {
+  if (MESH_UNLIKELY(!IsEndWhole(Behind(object, size_class), slack))) {
     FatalAt("a write beyond the end of an object", object);
   }
   auto* before = static_cast<const uint8_t*>(object) - 1;

@@ -34,13 +34,13 @@ STOPPED_FROM: dict[str, tuple[int, int]] = {
     "double_free": (0, 0),
     "double_free_delayed": (0, 0),
     "double_free_other_thread": (0, 0),
+    "double_free_live_thread": (1, 0),
     "invalid_interior": (0, 0),
     "invalid_misaligned": (0, 0),
     "invalid_stack": (0, 0),
     "invalid_foreign": (1, 1),
-    "wrong_size": (1, 1),
-    # Of a small object, level 1 sees it where the other size is of another size class.
-    "wrong_size_by_one": (2, 1),
+    "wrong_size": (2, 2),
+    "wrong_size_by_one": (2, 2),
     "zero_size_write": (2, 2),
     "zero_size_read": (2, 2),
 }

@@ -6,6 +6,7 @@
 // Ends with 42 when nobody has stopped it: the misuse went through, or a read has returned what was
 // there. With 0 when a read has returned nothing of that. Else the allocator ends it.
 #include <pthread.h>
+#include <semaphore.h>
 #include <sys/mman.h>
 
 #include <new>
@@ -140,6 +141,26 @@ void DoubleFreeByOther() {
   Drop(object);
 }
 
+// The other thread is still there, and has the slot among its own.
+sem_t dropped, done;
+void* DropAndStay(void* object) {
+  Drop(object);
+  sem_post(&dropped);
+  while (sem_wait(&done) != 0) continue;
+  return nullptr;
+}
+
+void DoubleFreeByLiveOther() {
+  char* object = MakeMany();
+  pthread_t thread;
+  REQUIRE(sem_init(&dropped, 0, 0) == 0 && sem_init(&done, 0, 0) == 0);
+  REQUIRE(pthread_create(&thread, nullptr, DropAndStay, object) == 0);
+  while (sem_wait(&dropped) != 0) continue;
+  Drop(object);
+  sem_post(&done);
+  REQUIRE(pthread_join(thread, nullptr) == 0);
+}
+
 void InvalidInterior() { Drop(MakeMany() + 16); }
 
 void InvalidMisaligned() { Drop(MakeMany() + 1); }
@@ -186,6 +207,7 @@ constexpr struct {
     {"double_free", DoubleFree},
     {"double_free_delayed", DoubleFreeDelayed},
     {"double_free_other_thread", DoubleFreeByOther},
+    {"double_free_live_thread", DoubleFreeByLiveOther},
     {"invalid_interior", InvalidInterior},
     {"invalid_misaligned", InvalidMisaligned},
     {"invalid_stack", InvalidStack},

@@ -129,11 +129,13 @@ TEST_F(HardenedHeapTest, MetadataLiesBehindGuards) {
   auto records = reinterpret_cast<uintptr_t>(segment.records);
   auto states = reinterpret_cast<uintptr_t>(segment.states);
   for (uintptr_t kept : {entries, records, states}) {
+    if (kept == 0) continue;  // states, at level 1
     EXPECT_GE(kept - segment.base, size_t{segment.pages} << kPageShift);
   }
   // The pages between and behind are reserved and without access.
   for (uintptr_t guard : {records - kPageSize, states - kPageSize,
                           segment.metadata + segment.metadata_size - kPageSize}) {
+    if (states == 0 && guard == states - kPageSize) continue;
     EXPECT_DEATH(*reinterpret_cast<volatile char*>(guard) = 1, "");
   }
 }

@@ -19,6 +19,7 @@ TEST(SecurePolicy, EachLevelHasWhatTheOneBelowHas) {
   for (int level = 1; level <= SecurePolicy::kHighestLevel; level++) {
     SecurePolicy policy = SecurePolicy::Of(level);
     EXPECT_EQ(policy.level, level);
+    EXPECT_GE(policy.has_states, below.has_states);
     EXPECT_GE(policy.has_canaries, below.has_canaries);
     EXPECT_GE(policy.clears, below.clears);
     EXPECT_GE(policy.guards_large, below.guards_large);
