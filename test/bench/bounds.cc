@@ -204,8 +204,9 @@ int main(int argc, char** argv) {
   const size_t count = argc > 1 ? strtoull(argv[1], nullptr, 10) : 1'000'000;
   const size_t millions = argc > 2 ? strtoull(argv[2], nullptr, 10) : 10;
   ManyObjectsOfAllKinds(millions * 1'000'000);
-  printf("\n| operation | times | median [us] | 99.99 %% [us] | worst [us] |\n"
-         "|---|---:|---:|---:|---:|\n");
+  printf(
+      "\n| operation | times | median [us] | 99.99 %% [us] | worst [us] |\n"
+      "|---|---:|---:|---:|---:|\n");
   Nothing();
   for (size_t size : {size_t{16}, size_t{256}, size_t{2048}}) Sparse(size);
   Large();
