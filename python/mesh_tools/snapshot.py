@@ -27,6 +27,7 @@ BARRIER_TIERS = (
 
 # Threads of one process that are looked at; a list that is longer is broken.
 _MOST_THREADS = 100_000
+_MOST_CLASSES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +154,16 @@ def _histogram(opened: window.Window, name: str) -> tuple[int, ...]:
     return tuple(int(n) for n in words(opened, opened.runtime, f"runtime.{name}", 8))
 
 
+def _program_classes(opened: window.Window) -> list[int]:
+    """Returns the addresses of the size classes of heaps that the program has made."""
+    heaps: list[int] = []
+    heap = opened.runtime_value("program_classes")
+    while heap != 0 and len(heaps) < _MOST_CLASSES:
+        heaps.append(heap)
+        heap = opened.value(heap, "heap.next_program_class")
+    return heaps
+
+
 class _Heaps:
     """The counters of all size classes, read in one go."""
 
@@ -160,8 +171,13 @@ class _Heaps:
         self._window = opened
         self._size = opened.constant("heap.size")
         place = opened.field("runtime.heaps")
-        self._raw = opened.memory.read(opened.runtime + place.offset, place.size)
+        raw = opened.memory.read(opened.runtime + place.offset, place.size)
         self._count = place.size // self._size
+        # Of each class: where its counters lie, in the main heap and in heaps of the program.
+        self._raws = [[raw[i * self._size : (i + 1) * self._size]] for i in range(self._count)]
+        for heap in _program_classes(opened):
+            index = opened.value(heap, "heap.size_class") - 1
+            self._raws[index].append(opened.memory.read(heap, self._size))
         infos = opened.constant("info.size")
         self._infos = opened.memory.read(opened.infos, infos * (self._count + 1))
         self._info_size = infos
@@ -193,15 +209,21 @@ class _Heaps:
 
     def _value(self, index: int, name: str) -> int:
         place = self._window.field(f"heap.{name}")
-        at = index * self._size + place.offset
-        return int.from_bytes(self._raw[at : at + place.size], "little")
+        end = place.offset + place.size
+        return sum(int.from_bytes(raw[place.offset : end], "little") for raw in self._raws[index])
 
     def _listed(self, index: int, name: str) -> int:
         """Returns the length of a list of spans, or of several that lie side by side."""
         place, length = self._window.field(f"heap.{name}"), self._window.field("list.spans")
-        first = index * self._size + place.offset + length.offset
-        lists = range(first, first + place.size, self._window.constant("list.size"))
-        return sum(int.from_bytes(self._raw[at : at + length.size], "little") for at in lists)
+        step, first = self._window.constant("list.size"), place.offset + length.offset
+        # The last one is of full spans, which heaps of the program keep.
+        several = place.size > step
+        lists = range(first, first + place.size - (step if several else 0), step)
+        return sum(
+            int.from_bytes(raw[at : at + length.size], "little")
+            for raw in self._raws[index]
+            for at in lists
+        )
 
     def _info(self, index: int, name: str) -> int:
         place = self._window.field(f"info.{name}")

@@ -103,6 +103,7 @@ class ProgramHeaps {
   void ReseedLocked(uint64_t seed);
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   static constexpr uint32_t kMostHeaps = UINT16_MAX;
   static constexpr uint32_t kChunk = 256;
 

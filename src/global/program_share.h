@@ -69,6 +69,7 @@ class ProgramClassList {
   void ForEach(Visit visit) const;
 
  private:
+  friend struct WindowLayout;  // tells other processes where the figures lie
   std::atomic<SizeClassHeap*> front_{nullptr};
   std::atomic<size_t> size_{0};
 };

@@ -35,6 +35,9 @@ struct WindowLayout {
 
   static constexpr WindowField kFields[] = {
       MESH_PLACE("runtime.heaps", kGlobal, GlobalHeap, heaps_),
+      MESH_PLACE("runtime.program_classes",
+                 kGlobal + offsetof(GlobalHeap, program_heaps_) + offsetof(ProgramHeaps, all_),
+                 ProgramClassList, front_),
       MESH_PLACE("runtime.large_count", kArenaFigures, ArenaStatistics, large_count),
       MESH_PLACE("runtime.large_bytes", kArenaFigures, ArenaStatistics, large_bytes),
       MESH_PLACE("runtime.cached_runs", kArena + offsetof(Arena, cache_), RunCache, shards_),
@@ -72,6 +75,8 @@ struct WindowLayout {
 
       MESH_CONSTANT("heap.size", sizeof(SizeClassHeap)),
       MESH_PLACE("heap.spans", 0, SizeClassHeap, spans_),
+      MESH_PLACE("heap.size_class", 0, SizeClassHeap, size_class_),
+      MESH_PLACE("heap.next_program_class", 0, SizeClassHeap, next_program_class_),
       MESH_PLACE("heap.pages", 0, SizeClassHeap, pages_),
       MESH_PLACE("heap.members", 0, SizeClassHeap, members_),
       MESH_PLACE("heap.member_pages", 0, SizeClassHeap, member_pages_),
