@@ -7,6 +7,7 @@ import os
 import pathlib
 import random
 import shutil
+import sys
 import tarfile
 from collections.abc import Mapping
 
@@ -15,7 +16,7 @@ import pytest
 from test.integration import cargo, harness
 
 # With each of these the library is built anew. Without features it comes from Bazel, installed.
-FEATURES = (("interpose", "allocator-api2"), ("override", "local-dynamic-tls"))
+FEATURES = (("interpose", "allocator-api2"), ("override", "local-dynamic-tls", "secure"))
 ALL_FEATURES = ((), *FEATURES)
 
 VERSION = "0.1.0"
@@ -32,9 +33,9 @@ def _root(tmp_path: pathlib.Path) -> pathlib.Path:
 
 @pytest.fixture(name="installed", scope="session")
 def _installed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """The environment in which the crates link installed libraries, of which there are two."""
+    """The environment in which the crates link installed libraries."""
     directory = tmp_path_factory.mktemp("lib")
-    for name in ("MESH_LIB", "MESH_LIB_API"):
+    for name in ("MESH_LIB", "MESH_LIB_API", "MESH_LIB_LATE"):
         library = pathlib.Path(os.environ[name]).resolve(strict=True)
         (directory / library.name).symlink_to(library)
     (directory / "libmesh.so.1").symlink_to("libmesh.so")
@@ -78,6 +79,76 @@ def test_compacts_as_ordinary_user(build: cargo.Build, root: pathlib.Path) -> No
     as_nobody = [harness.program("setpriv"), "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
     outcome = harness.run_program([*as_nobody, copy], cargo.environment({}), root)
     assert outcome.status == 0, harness.describe(outcome)
+
+
+_PLUGIN = """
+use mesh_alloc::{stats, Mesh};
+
+#[global_allocator]
+static GLOBAL: Mesh = Mesh;
+
+/// Spans meshed of a heap full of holes, made by a thread of its own.
+#[no_mangle]
+pub extern "C" fn meshed_spans() -> u64 {
+    let kept = std::thread::spawn(|| {
+        let all: Vec<Box<[u8; 64]>> = (0..100_000).map(|i| Box::new([i as u8; 64])).collect();
+        let mut state = 1u64;
+        let mut is_kept = |_: &Box<[u8; 64]>| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % 10 == 0
+        };
+        let kept: Vec<_> = all.into_iter().filter(|object| is_kept(object)).collect();
+        kept
+    });
+    let kept = kept.join().unwrap();
+    mesh_alloc::collect(true);
+    assert!(kept.iter().all(|object| object[0] == object[63] && mesh_alloc::is_in_heap(&**object)));
+    stats::Statistics::now().mesh_count
+}
+"""
+
+# A program that has no room left for it: threads are there, and it was loaded by dlopen.
+_PLUGIN_HOST = """
+import ctypes, sys, threading
+is_over = threading.Event()
+threading.Thread(target=is_over.wait).start()
+plugin = ctypes.CDLL(sys.argv[1])
+plugin.meshed_spans.restype = ctypes.c_uint64
+meshed = [0]
+def call():
+    meshed[0] = plugin.meshed_spans()
+thread = threading.Thread(target=call)
+thread.start()
+thread.join()
+is_over.set()
+print(meshed[0])
+"""
+
+
+def test_plugin(root: pathlib.Path, installed: Mapping[str, str]) -> None:
+    """A Rust library that Python loads late, with Mesh inside of it alone."""
+    cargo.fetch()
+    sources = root / "src"
+    sources.mkdir()
+    (sources / "lib.rs").write_text(_PLUGIN)
+    (root / "Cargo.toml").write_text(
+        '[package]\nname = "plugin"\nversion = "1.0.0"\nedition = "2021"\n[workspace]\n'
+        '[lib]\ncrate-type = ["cdylib"]\n'
+        f'[dependencies.mesh-alloc]\npath = "{cargo.WORKSPACE}/mesh-alloc"\n'
+        'features = ["local-dynamic-tls"]\n'
+    )
+    (root / "Cargo.lock").write_bytes((cargo.WORKSPACE / "Cargo.lock").read_bytes())
+    extra = {**installed, "RUSTFLAGS": "-C link-arg=-Wl,-z,nodelete"}
+    cargo.run("build", "--offline", directory=root, extra=extra)
+    plugin = root / "target" / "debug" / "libplugin.so"
+    outcome = harness.run_program(
+        [sys.executable, "-c", _PLUGIN_HOST, plugin], cargo.environment({}), root
+    )
+    assert outcome.status == 0, harness.describe(outcome)
+    # Without privileges there is no meshing beside threads.
+    if harness.is_root():
+        assert int(outcome.stdout) >= 100, harness.describe(outcome)
+    shutil.rmtree(root / "target")
 
 
 # A library that has a thread before the program's first constructor.

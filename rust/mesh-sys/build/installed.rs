@@ -7,17 +7,18 @@ use std::path::Path;
 ///
 /// libmesh.so replaces malloc for the whole program; libmesh-api.a has Mesh's own names alone.
 fn link() {
-    assert!(
-        !has_feature("LOCAL_DYNAMIC_TLS"),
-        "installed libraries are built for the initial-exec model"
-    );
     let is_secure = has_feature("SECURE");
+    let is_loaded_late = has_feature("LOCAL_DYNAMIC_TLS");
     if has_feature("INTERPOSE") {
-        let name = if is_secure { "mesh-secure" } else { "mesh" };
-        println!("cargo:rustc-link-lib=dylib={}", name);
+        assert!(
+            !is_loaded_late,
+            "the installed libmesh.so is not for libraries that are loaded late"
+        );
+        println!("cargo:rustc-link-lib=dylib={}", if is_secure { "mesh-secure" } else { "mesh" });
     } else {
         assert!(!is_secure, "the installed hardened library, libmesh-secure.so, overrides malloc");
-        println!("cargo:rustc-link-lib=static:-bundle=mesh-api");
+        let name = if is_loaded_late { "mesh-api-dynamic-tls" } else { "mesh-api" };
+        println!("cargo:rustc-link-lib=static:-bundle={}", name);
     }
 }
 
