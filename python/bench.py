@@ -25,6 +25,7 @@ from python.mesh_tools import (
 )
 
 _PROGRAM = "bench"
+_ALL_LEVELS = range(1, 5)
 _TARGET = "//python:bench"
 
 _ONLY = flags.DEFINE_list("only", [], "Benchmarks to run, by name; default: all.")
@@ -45,11 +46,28 @@ _MESH_LIBRARY = flags.DEFINE_string(
     "mesh_library", None, "libmesh.so to measure; default: the one built with this program."
 )
 _PEERS = flags.DEFINE_list("peers", [], "Further allocators, NAME=LIBRARY.")
+_LEVELS = flags.DEFINE_list(
+    "levels", None, "Levels of MESH_SECURE that Mesh is run with as well; default all, quick none."
+)
 _INSTALLED = flags.DEFINE_bool("installed_peers", True, "Compare with glibc and this machine's.")
 _BASELINE = flags.DEFINE_string(
     "baseline", None, "What ratios are to; default: mimalloc, or else the first allocator."
 )
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "bench-output", "Where the files are written.")
+
+
+def _levels() -> list[int]:
+    """Returns the levels of hardening to run.
+
+    Raises:
+        UsageError: there is no such level.
+    """
+    if _LEVELS.value is None:
+        return [] if _QUICK.value else list(_ALL_LEVELS)
+    unknown = [level for level in _LEVELS.value if level not in map(str, _ALL_LEVELS)]
+    if unknown:
+        raise command_line.UsageError(f"--levels: no level {', '.join(unknown)}; there are 1 to 4")
+    return [int(level) for level in _LEVELS.value]
 
 
 def _compared() -> list[allocators.Allocator]:
@@ -60,7 +78,8 @@ def _compared() -> list[allocators.Allocator]:
     """
     installed = allocators.installed_peers() if _INSTALLED.value else []
     mesh = command_line.mesh_allocator(_MESH_LIBRARY.value, _TARGET)
-    compared = [*installed, *command_line.peers(_PEERS.value), mesh]
+    levels = [allocators.hardened(mesh, level) for level in _levels()]
+    compared = [*installed, *command_line.peers(_PEERS.value), mesh, *levels]
     names = [allocator.name for allocator in compared]
     if len(set(names)) != len(names):
         raise command_line.UsageError(f"--peers: a name is used twice in {', '.join(names)}")

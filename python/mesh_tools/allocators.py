@@ -77,6 +77,12 @@ def mesh(library: pathlib.Path) -> Allocator:
     return Allocator(MESH, preload=str(library), environment={"MALLOCSTATS": "1"})
 
 
+def hardened(mesh_allocator: Allocator, level: int) -> Allocator:
+    """Returns Mesh with MESH_SECURE at `level`, 1 to 4, under the name mesh-LEVEL."""
+    environment = {**mesh_allocator.environment, "MESH_SECURE": str(level)}
+    return dataclasses.replace(mesh_allocator, name=f"{MESH}-{level}", environment=environment)
+
+
 def parse_peer(text: str) -> Allocator:
     """Reads one --peers entry: `NAME=LIBRARY`, or `activedefrag`.
 

@@ -102,4 +102,13 @@ OPTIONS = (
         "free, and every pointer that is no object, ends the program where it happens; "
         "malloc and free are slower.",
     ),
+    Option(
+        "MESH_SECURE",
+        "0 to 4",
+        "0",
+        "How hardened the heap is, 0 to 4 (4 by default in libmesh-secure.so): from 1 on "
+        "every double and invalid free ends the program at once, from 2 on overflows that "
+        "reach what is behind an object and each touch of freed large objects, from 3 on "
+        "stores to freed small ones, which are cleared; 4 puts guards between spans.",
+    ),
 )

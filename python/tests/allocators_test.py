@@ -33,6 +33,13 @@ def test_only_what_is_asked_for_is_preloaded(monkeypatch: pytest.MonkeyPatch) ->
     assert environment["MALLOCSTATS"] == "1"
 
 
+def test_a_level_of_hardening_is_mesh_by_another_name() -> None:
+    plain = allocators.mesh(pathlib.Path("libmesh.so"))
+    hardened = allocators.hardened(plain, 3)
+    assert (hardened.name, hardened.preload) == ("mesh-3", plain.preload)
+    assert hardened.environment == {**plain.environment, "MESH_SECURE": "3"}
+
+
 def test_peers(tmp_path: pathlib.Path) -> None:
     library = tmp_path / "lib.so"
     library.touch()

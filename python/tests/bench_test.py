@@ -173,7 +173,14 @@ def _bench(*arguments: str, cwd: pathlib.Path) -> subprocess.CompletedProcess[st
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--rounds=0"], ["--only=nosuch"], ["--peers=x"], ["--baseline=nosuch"], ["stray"]],
+    [
+        ["--rounds=0"],
+        ["--only=nosuch"],
+        ["--peers=x"],
+        ["--baseline=nosuch"],
+        ["--levels=5"],
+        ["stray"],
+    ],
 )
 def test_a_bad_flag_is_one_line_and_status_2(arguments: list[str], tmp_path: pathlib.Path) -> None:
     done = _bench(*arguments, cwd=tmp_path)
@@ -192,6 +199,7 @@ def test_every_shape_runs_at_a_tiny_size(tmp_path: pathlib.Path) -> None:
         "--rounds=1",
         "--latency",
         "--noinstalled_peers",
+        "--levels=",
         f"--peers=libc={library}",
         "--output_dir=out",
         cwd=tmp_path,
@@ -229,7 +237,17 @@ def test_every_program_that_is_here_runs_at_a_tiny_size(tmp_path: pathlib.Path) 
         "--scale=0.01",
         "--rounds=1",
         "--noinstalled_peers",
+        "--levels=",
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "jq" in done.stdout
+
+
+def test_each_level_of_hardening_is_an_allocator(tmp_path: pathlib.Path) -> None:
+    flags = ("--only=churn", "--scale=0.01", "--rounds=1", "--nolatency", "--noinstalled_peers")
+    done = _bench(*flags, "--levels=1,4", "--output_dir=out", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    plain = json.loads((tmp_path / "out" / "bench.json").read_text())
+    names = {run["allocator"] for run in plain["benchmarks"][0]["runs"]}
+    assert names == {"mesh", "mesh-1", "mesh-4"}
