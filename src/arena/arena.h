@@ -46,6 +46,16 @@ struct LargeObject {
   PageCount guard_pages = 0;
   // Bytes that were asked for, where hardened heaps keep them; else 0.
   size_t size = 0;
+
+  // `pages`, by who does not own the object, which may be resized meanwhile.
+  size_t PagesNow() const {
+    // order: relaxed; a figure, publishes nothing.
+    return std::atomic_ref<size_t>(const_cast<size_t&>(pages)).load(std::memory_order_relaxed);
+  }
+  void SetPages(size_t count) {
+    // order: relaxed; as above.
+    std::atomic_ref<size_t>(pages).store(count, std::memory_order_relaxed);
+  }
 };
 
 struct ArenaStatistics {

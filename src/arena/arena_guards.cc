@@ -111,7 +111,7 @@ bool Arena::ResizeGuardedLocked(SpanId id, PageCount pages) {
   if (!os::Protect(border, bytes, wanted).ok()) return false;
   PageMap::ClearLarge(id, old);
   PageMap::SetEnds(id, pages, kLargeClass);
-  object->pages = pages;
+  object->SetPages(pages);
   object->guard_pages = object->guard_pages + old - pages;
   return true;
 }

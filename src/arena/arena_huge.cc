@@ -60,7 +60,7 @@ bool Arena::ResizeHugeLocked(SpanId id, size_t pages) {
     size_t less = (object->pages - pages) << kPageShift;
     static_cast<void>(os::ReleasePages(segment.base + (pages << kPageShift), less));
   }
-  object->pages = pages;
+  object->SetPages(pages);
   return true;
 }
 

@@ -141,7 +141,7 @@ bool Arena::ResizeLargeLocked(SpanId id, size_t pages) {
     PageMap::SetEnds(id, wanted, kLargeClass);
     // A record inside the object becomes a free run's; the head's stays.
     large_runs_.Give(id + wanted, old - wanted, true);
-    object->pages = wanted;
+    object->SetPages(wanted);
     LimitDirtyLocked(false);
     return true;
   }
@@ -156,7 +156,7 @@ bool Arena::ResizeLargeLocked(SpanId id, size_t pages) {
   large_runs_.TakeAt(id + old, more);
   PageMap::ClearLarge(id, old);
   PageMap::SetEnds(id, wanted, kLargeClass);
-  object->pages = wanted;
+  object->SetPages(wanted);
   return true;
 }
 

@@ -118,7 +118,11 @@ class ProgramHeaps {
   void UnlinkLocked(SpanId id) REQUIRES(large_lock_);
   void LinkLocked(ProgramHeap* heap, SpanId id) REQUIRES(large_lock_);
   size_t ListLarge(ProgramHeap* heap, std::span<SpanId> out);
-  bool IsLargeOf(const ProgramHeap* heap, SpanId id);
+  struct LargePlace {
+    uintptr_t address = 0;
+    size_t size = 0;
+  };
+  LargePlace PlaceOf(const ProgramHeap* heap, SpanId id);
   Visited VisitClass(SizeClassHeap& heap, Visitor visit, void* context);
   Visited VisitLarge(ProgramHeap* heap, Visitor visit, void* context);
 

@@ -105,13 +105,18 @@ size_t ProgramHeaps::ListLarge(ProgramHeap* heap, std::span<SpanId> out) {
   return listed;
 }
 
-// Whether a span that was listed still is a large object of the heap.
-bool ProgramHeaps::IsLargeOf(const ProgramHeap* heap, SpanId id) {
+// Where an object lies that was listed, and its size, both 0 if it no longer is the heap's.
+ProgramHeaps::LargePlace ProgramHeaps::PlaceOf(const ProgramHeap* heap, SpanId id) {
+  // Who frees one takes it out of its list first.
   MutexLock lock(large_lock_);
   PageEntry entry = PageMap::Find(PageMap::AddressOf(id));
   // order: relaxed; changes under the lock.
-  return entry.size_class() == kLargeClass && entry.page_in_span() == 0 &&
-         Large(id)->heap.load(std::memory_order_relaxed) == heap->id_;
+  if (entry.size_class() != kLargeClass || entry.page_in_span() != 0 ||
+      Large(id)->heap.load(std::memory_order_relaxed) != heap->id_) {
+    return {};
+  }
+  const size_t shift = Large(id)->shift;
+  return {PageMap::AddressOf(id) + shift, (Large(id)->PagesNow() << kPageShift) - shift};
 }
 
 ProgramHeaps::Visited ProgramHeaps::VisitLarge(ProgramHeap* heap, Visitor visit, void* context) {
@@ -120,11 +125,10 @@ ProgramHeaps::Visited ProgramHeaps::VisitLarge(ProgramHeap* heap, Visitor visit,
   size_t count = ListLarge(heap, ids.all());
   if (count > ids.all().size()) count = ids.all().size();
   for (SpanId id : ids.all().first(count)) {
-    if (!IsLargeOf(heap, id)) continue;
-    const size_t shift = Large(id)->shift;
-    const size_t size = (Large(id)->pages << kPageShift) - shift;
-    void* object = reinterpret_cast<void*>(PageMap::AddressOf(id) + shift);
-    if (!visit(context, object, size)) return Visited::kEnded;
+    const LargePlace place = PlaceOf(heap, id);
+    if (place.size == 0) continue;
+    void* object = reinterpret_cast<void*>(place.address);
+    if (!visit(context, object, place.size)) return Visited::kEnded;
   }
   return Visited::kAll;
 }
