@@ -13,7 +13,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <span>
 
 #include "src/arena/page_map.h"
 #include "src/base/mutex.h"

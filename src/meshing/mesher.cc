@@ -4,31 +4,24 @@
 #include <cstring>
 
 #include "src/base/check.h"
+#include "src/base/sanitizer.h"
 #include "src/meshing/edges.h"
 #include "src/secure/slot_guard.h"
 
 namespace mesh {
 namespace {
 
-#if defined(__SANITIZE_THREAD__)
-#define MESH_WITH_THREAD_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define MESH_WITH_THREAD_SANITIZER 1
-#endif
-#endif
-
 // Copies an object, a multiple of 16 bytes. Other threads have written it, and wait in the barrier
 // to write again: that orders the two, but ThreadSanitizer cannot see it and knows memcpy by name.
-#ifdef MESH_WITH_THREAD_SANITIZER
 __attribute__((no_sanitize("thread"))) void CopyObject(char* to, const char* from, size_t size) {
+  if constexpr (!kThreadSanitizer) {
+    memcpy(to, from, size);
+    return;
+  }
   auto* source = reinterpret_cast<const volatile uint64_t*>(from);
   auto* target = reinterpret_cast<volatile uint64_t*>(to);
   for (size_t i = 0; i < size / sizeof(uint64_t); i++) target[i] = source[i];
 }
-#else
-void CopyObject(char* to, const char* from, size_t size) { memcpy(to, from, size); }
-#endif
 
 }  // namespace
 

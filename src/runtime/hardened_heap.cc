@@ -203,13 +203,8 @@ void* AllocateSmall(SizeClass size_class, size_t size, bool zeroed) {
 }
 
 void* TryHardened(size_t size, size_t alignment, bool zeroed) {
-  if (MESH_UNLIKELY(thread_state.default_heap != nullptr)) {
-    bool is_over = false;
-    void* object = AllocateFrom(thread_state.default_heap, thread_state.default_generation, size,
-                                alignment, zeroed, &is_over);
-    if (!is_over) return object;
-    LeaveDefaultHeap();
-  }
+  void* object = nullptr;
+  if (AllocateFromDefault(size, alignment, zeroed, &object)) return object;
   if (MESH_UNLIKELY(size == 0) && alignment <= kMinAlignment && secure_policy.has_canaries) {
     if (void* nothing = zero_objects.Allocate()) return nothing;
   }

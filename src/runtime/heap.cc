@@ -72,15 +72,10 @@ MESH_NOINLINE void* AllocateSlow(SizeClass size_class, size_t wanted) {
 
 void* TryAllocateLarge(size_t size, size_t alignment, bool zeroed) {
   BusyScope busy;
-  if (MESH_UNLIKELY(thread_state.default_heap != nullptr)) {
-    bool is_over = false;
-    void* object = AllocateFrom(thread_state.default_heap, thread_state.default_generation, size,
-                                alignment, zeroed, &is_over);
-    if (!is_over) return object;
-    LeaveDefaultHeap();
-  }
+  void* object = nullptr;
+  if (AllocateFromDefault(size, alignment, zeroed, &object)) return object;
   Runtime& runtime = Runtime::Get();
-  void* object = runtime.global().AllocateLarge(size, alignment, zeroed);
+  object = runtime.global().AllocateLarge(size, alignment, zeroed);
   runtime.OnSlowPath();
   return object;
 }

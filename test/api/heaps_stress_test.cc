@@ -22,19 +22,12 @@
 #include <thread>
 #include <vector>
 
+#include "src/base/sanitizer.h"
 #include "src/libmesh/mesh/mesh.h"
 #include "src/runtime/heap.h"
 #include "src/runtime/runtime.h"
 
 namespace {
-
-#if defined(__SANITIZE_THREAD__)
-constexpr bool kThreadSanitizer = true;
-#elif defined(__has_feature)
-constexpr bool kThreadSanitizer = __has_feature(thread_sanitizer);
-#else
-constexpr bool kThreadSanitizer = false;
-#endif
 
 constexpr int kThreads = 3;
 constexpr int kSteps = 25'000;
@@ -277,7 +270,7 @@ TEST(HeapsStress, ThreadsAgree) {
 
 // A model that the forking thread alone uses, while others use theirs in the same heaps' classes.
 TEST(HeapsStress, ChildrenGoOn) {
-  if (kThreadSanitizer) GTEST_SKIP() << "children of threaded processes are not followed";
+  if (mesh::kThreadSanitizer) GTEST_SKIP() << "children of threaded processes are not followed";
   unsigned seed = Seed();
   Model model(seed);
   Model of_others(seed + 1);

@@ -16,6 +16,7 @@
 #include <functional>
 #include <vector>
 
+#include "src/base/sanitizer.h"
 #include "src/base/units.h"
 #include "src/os/file.h"
 #include "src/os/memory.h"
@@ -59,9 +60,9 @@ TEST(ProcText, StatFieldsBehindAHostileName) {
 // glibc ends a thread with every signal blocked, and who joins it may be faster than the kernel:
 // always, if a debugger has yet to ask how it ended.
 TEST(Process, ThreadsThatHaveEndedBlockNothing) {
-#ifdef __SANITIZE_THREAD__
-  GTEST_SKIP() << "ThreadSanitizer makes a thread of its own in the child, which is traced instead";
-#endif
+  if (kThreadSanitizer) {
+    GTEST_SKIP() << "ThreadSanitizer makes a thread of its own in the child, which is traced";
+  }
   int answers[2];
   ASSERT_EQ(pipe(answers), 0);
   pid_t child = fork();
@@ -91,9 +92,9 @@ TEST(Process, ThreadsThatHaveEndedBlockNothing) {
 
 // One that does not end counts.
 TEST(Process, ThreadsThatBlockAreSeen) {
-#ifdef __SANITIZE_THREAD__
-  GTEST_SKIP() << "ThreadSanitizer makes a thread of its own, which blocks all signals";
-#endif
+  if (kThreadSanitizer) {
+    GTEST_SKIP() << "ThreadSanitizer makes a thread of its own, which blocks all signals";
+  }
   int pipe_ends[2];
   ASSERT_EQ(pipe(pipe_ends), 0);
   sigset_t all, before;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "src/arena/metadata.h"
+#include "src/base/sanitizer.h"
 #include "src/runtime/heap.h"
 #include "src/runtime/runtime.h"
 
@@ -107,9 +108,9 @@ TEST_F(Threads, ThreadAfterThreadUsesNoMoreMemory) {
 
 // Destructors of thread-specific data run before and after the heap of a thread has gone.
 TEST_F(Threads, DestructorsMayAllocateTillTheEnd) {
-#ifdef __SANITIZE_THREAD__
-  GTEST_SKIP() << "ThreadSanitizer's own state of a thread goes before the last destructors run";
-#endif
+  if (kThreadSanitizer) {
+    GTEST_SKIP() << "ThreadSanitizer's own state of a thread goes before the last destructors run";
+  }
   static pthread_key_t key;
   static std::atomic<int> calls = 0;
   ASSERT_EQ(pthread_key_create(&key,

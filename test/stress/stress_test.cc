@@ -22,6 +22,7 @@
 #include <thread>
 #include <vector>
 
+#include "src/base/sanitizer.h"
 #include "src/runtime/heap.h"
 #include "src/runtime/hooks.h"
 #include "src/runtime/runtime.h"
@@ -30,14 +31,6 @@
 
 namespace mesh {
 namespace {
-
-#if defined(__SANITIZE_THREAD__)
-constexpr bool kThreadSanitizer = true;
-#elif defined(__has_feature)
-constexpr bool kThreadSanitizer = __has_feature(thread_sanitizer);
-#else
-constexpr bool kThreadSanitizer = false;
-#endif
 
 using Clock = std::chrono::steady_clock;
 
