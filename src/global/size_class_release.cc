@@ -5,46 +5,19 @@
 namespace mesh {
 namespace {
 
-// A unit of a span; at first none: no object is at an offset from its address.
-struct UnitPlace {
-  uintptr_t address = UINTPTR_MAX / 2;
-  MiniHeap* span = nullptr;
-  SlotIndex first_slot = 0;
+// A window of 1 GiB, in which most addresses of a class lie: where their entries and records are.
+struct Window {
+  uintptr_t base = 0;
+  size_t length = 0;  // 0: none of ours
+  const std::atomic<PageEntry>* entries = nullptr;
+  SpanRecord* records = nullptr;
 };
 
-// Finds units by the page entries of addresses of which most lie in one window.
-class Window {
- public:
-  // The unit of a span of the class that `object`, any pointer, lies in. `entry_class`: what
-  // entries of its spans say. False: in none. The caller holds the class's lock. Fetches the span's
-  // record into the cache.
-  MESH_ALWAYS_INLINE bool FindUnit(void* object, SizeClass size_class, SizeClass entry_class,
-                                   UnitPlace* unit) {
-    const uintptr_t address = reinterpret_cast<uintptr_t>(object);
-    if (MESH_UNLIKELY(address >> kWindowShift != number_)) {
-      if (!PageMap::Owns(address)) return false;
-      const Segment& segment = PageMap::SegmentAt(address);
-      number_ = address >> kWindowShift;
-      entries_ = segment.entries;
-      records_ = segment.records;
-    }
-    const PageIndex page = static_cast<PageIndex>(address >> kPageShift) & (kWindowPages - 1);
-    // order: relaxed; entries of a class change under its lock.
-    const PageEntry entry = entries_[page].load(std::memory_order_relaxed);
-    if (MESH_UNLIKELY(entry.size_class() != entry_class)) return false;
-    unit->span = reinterpret_cast<MiniHeap*>(records_ + (page - entry.page_in_span()));
-    MESH_PREFETCH_TO_WRITE(unit->span);
-    const PagePlace before = PlaceOfPage(kSizeClasses[size_class], entry.page_in_span());
-    unit->address = (address & ~(kPageSize - 1)) - before.bytes;
-    unit->first_slot = before.slots;
-    return true;
-  }
-
- private:
-  uintptr_t number_ = UINTPTR_MAX;
-  const std::atomic<PageEntry>* entries_ = nullptr;
-  SpanRecord* records_ = nullptr;
-};
+MESH_NOINLINE Window WindowAt(uintptr_t address) {
+  if (!PageMap::Owns(address)) return Window();
+  const Segment& segment = PageMap::SegmentAt(address);
+  return {address & ~(kWindowSize - 1), kWindowSize, segment.entries, segment.records};
+}
 
 }  // namespace
 
@@ -110,27 +83,35 @@ void SizeClassHeap::ReleaseLocked(void* const* objects, uint32_t count, bool len
 // Returns: how many of the objects lie in slots of this class.
 uint32_t SizeClassHeap::LocateLocked(std::span<void* const> objects, bool lenient,
                                      SlotPlace* places) {
-  const SizeClassInfo& info = kSizeClasses[size_class_];
-  const uint64_t size_reciprocal = info.size_reciprocal;
-  const size_t unit_bytes = size_t{info.slots} * info.size;
+  const uint32_t first_entry = PageEntry(entry_class_, 0).bits();
+  SlotFinder finder(size_class_);
   SlotPlace* place = places;
   Window window;
-  UnitPlace unit;  // of the last object
+  MiniHeap* span = nullptr;              // of the last object
+  uintptr_t page_address = UINTPTR_MAX;  // of the last object
   for (void* object : objects) {
-    size_t offset = reinterpret_cast<uintptr_t>(object) - unit.address;
-    if (offset >= unit_bytes) {
-      if (MESH_UNLIKELY(!window.FindUnit(object, size_class_, entry_class_, &unit))) {
+    const auto address = reinterpret_cast<uintptr_t>(object);
+    if (address - page_address >= kPageSize) {
+      if (MESH_UNLIKELY(address - window.base >= window.length)) window = WindowAt(address);
+      const size_t page = (address - window.base) >> kPageShift;
+      PageEntry entry;
+      // order: relaxed; entries of a class change under its lock.
+      if (window.length > 0) entry = window.entries[page].load(std::memory_order_relaxed);
+      const uint32_t page_in_span = entry.bits() - first_entry;
+      if (MESH_UNLIKELY(page_in_span > PageEntry::kLastPage)) {
         RefuseFree(object, lenient, "free of a pointer that is not in use");
         continue;
       }
-      offset = reinterpret_cast<uintptr_t>(object) - unit.address;
+      span = reinterpret_cast<MiniHeap*>(window.records + (page - page_in_span));
+      MESH_PREFETCH_TO_WRITE(span);
+      finder.MoveTo(page_in_span);
+      page_address = address & ~(kPageSize - 1);
     }
-    SlotIndex slot = 0;
-    if (MESH_UNLIKELY(!FindSlot(size_reciprocal, offset, &slot) || offset >= unit_bytes)) {
+    if (MESH_UNLIKELY(!finder.Find(address - page_address, &place->slot))) {
       RefuseFree(object, lenient, "free of a pointer into the middle of an object");
       continue;
     }
-    *place++ = {unit.span, unit.first_slot + slot};
+    place++->span = span;
   }
   return static_cast<uint32_t>(place - places);
 }

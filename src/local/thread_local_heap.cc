@@ -71,7 +71,7 @@ void ThreadLocalHeap::Start(GlobalHeap* global, uint64_t seed, SlotOrder order) 
                                          RoundUp(sizeof(ThreadLocalHeap), 64));
   void** grown = first + FirstWords();
   for (SizeClass c = 1; c < kClassCount; c++) {
-    vectors_[c].Init(first, FirstCapacity(c), grown, VectorLimit(c), ShortReciprocal(c));
+    vectors_[c].Init(first, FirstCapacity(c), grown, VectorLimit(c), kSizeClasses[c].reciprocal);
     first += StorageOfFirst(c);
     grown += ShuffleVector::StorageFor(VectorLimit(c));
   }

@@ -96,7 +96,7 @@ class MiniHeap {
   uint32_t slots() const { return uint32_t{info().slots} * units_; }
 
   // The slot that the byte at `offset` from the span's base lies in.
-  SlotIndex SlotAt(size_t offset) const { return mesh::SlotAt(info(), offset); }
+  SlotIndex SlotAt(size_t offset) const { return mesh::SlotAt(size_class(), offset); }
   // Where a slot starts, from the span's base.
   size_t OffsetOf(SlotIndex slot) const { return mesh::OffsetOf(info(), slot); }
   void* ObjectAt(SlotIndex slot) const {

@@ -28,7 +28,7 @@ bool IsSmall(PageEntry entry) {
 
 bool IsStart(const void* object, PageEntry entry) {
   return IsSlotStart(reinterpret_cast<uintptr_t>(object), entry.bits(),
-                     ShortReciprocal(entry.size_class()));
+                     kSizeClasses[entry.size_class()].reciprocal);
 }
 
 // The class for an object, and what has to be behind it; kNoClass: it is a large one.

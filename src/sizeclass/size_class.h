@@ -41,7 +41,7 @@ inline constexpr size_t kPinnedAlignment = 512;
 // mapping can save at most, against how seldom two spans of many slots are disjoint.
 inline constexpr size_t kMaxMeshablePages = 16;
 
-struct SizeClassInfo {
+struct alignas(32) SizeClassInfo {
   uint32_t size = 0;        // bytes of a slot
   uint16_t unit_pages = 0;  // pages of a unit: the shortest span
   uint16_t slots = 0;       // slots of a unit, <= Bitmap::kBits
@@ -49,19 +49,14 @@ struct SizeClassInfo {
   bool meshable = false;
   uint8_t bin_shift = 0;   // slots >> bin_shift is at most 8, for bins by occupancy
   uint16_t unit_tail = 0;  // bytes of a unit behind its last slot
-  // What replaces divisions on the paths of refills and frees: ceil(2^64 / size),
-  // ceil(2^24 / slots) and ceil(2^16 / unit_pages).
-  uint64_t size_reciprocal = 0;
+  // What replaces divisions on the paths of refills and frees: ceil(2^32 / size) and
+  // ceil(2^24 / slots).
+  uint32_t reciprocal = 0;
   uint32_t slots_reciprocal = 0;
-  uint32_t pages_reciprocal = 0;
 
   // x / slots, for x up to Bitmap::kBits.
   constexpr uint32_t DividedBySlots(uint32_t x) const {
     return static_cast<uint32_t>((uint64_t{x} * slots_reciprocal) >> 24);
-  }
-  // page / unit_pages, for the pages of a span.
-  constexpr uint32_t DividedByUnitPages(uint32_t page) const {
-    return (page * pages_reciprocal) >> 16;
   }
 };
 
@@ -96,9 +91,8 @@ constexpr SizeClassInfo Cut(size_t size, bool meshable) {
   while (size_t{info.max_units} * 2 <= most) info.max_units *= 2;
   while (info.slots >> info.bin_shift > 8) info.bin_shift++;
   info.unit_tail = static_cast<uint16_t>(info.unit_pages * kPageSize - info.slots * size);
-  info.size_reciprocal = UINT64_MAX / size + 1;
+  info.reciprocal = static_cast<uint32_t>(UINT32_MAX / size + 1);
   info.slots_reciprocal = ((1u << 24) + info.slots - 1) / info.slots;
-  info.pages_reciprocal = ((1u << 16) + info.unit_pages - 1u) / info.unit_pages;
   return info;
 }
 
@@ -172,12 +166,6 @@ inline constexpr auto kCoarse = MakeCoarse();
 
 }  // namespace internal
 
-// The upper half of the product.
-constexpr uint32_t MultiplyHigh(uint64_t a, uint64_t b) {
-  __extension__ using Product = unsigned __int128;
-  return static_cast<uint32_t>((Product{a} * b) >> 64);
-}
-
 // The class of the smallest size that holds `size` bytes; size <= kMaxSmallSize. malloc(0) is 16.
 constexpr SizeClass ClassFor(size_t size) {
   if (size <= internal::kFineLimit) return internal::kFine[(size + 15) / 16];
@@ -198,85 +186,83 @@ constexpr SizeClass AlignedClassFor(size_t size, size_t alignment) {
   return ClassFor(RoundUp(size > 0 ? size : 1, alignment));
 }
 
-// What lies before a page of a span: the slots of the units before its own, and the bytes of its
-// own.
-struct PagePlace {
-  uint32_t slots = 0;
-  uint32_t bytes = 0;
-};
-
-constexpr PagePlace PlaceOfPage(const SizeClassInfo& info, uint32_t page) {
-  uint32_t unit = page < info.unit_pages ? 0 : info.DividedByUnitPages(page);
-  return {unit * info.slots, (page - unit * info.unit_pages) << kPageShift};
-}
-
-// Whether a slot starts at `offset`, below slots * size, from its unit's base; *slot is the one
-// within the unit.
-constexpr bool FindSlot(uint64_t size_reciprocal, size_t offset, SlotIndex* slot) {
-  // The quotient, and behind the point what the rounding of the reciprocal adds to a multiple of
-  // the size; a remainder adds at least one reciprocal.
-  *slot = MultiplyHigh(offset, size_reciprocal);
-  return offset * size_reciprocal < size_reciprocal;
-}
-
-// What stands for a division where one multiplication of 32 bits has to do: ceil(2^32 / size).
-namespace internal {
-
-constexpr auto MakeShortReciprocals() {
-  std::array<uint32_t, kClassCount> reciprocals{};
-  for (SizeClass c = 1; c < kClassCount; c++) {
-    reciprocals[c] = UINT32_MAX / kSizeClasses[c].size + 1;
-  }
-  return reciprocals;
-}
-
-inline constexpr auto kShortReciprocals = MakeShortReciprocals();
-
-}  // namespace internal
-
-constexpr uint32_t ShortReciprocal(SizeClass size_class) {
-  return internal::kShortReciprocals[size_class];
-}
-
 namespace internal {
 
 // Pages that any span has at most.
 inline constexpr uint32_t kMaxSpanPages = kMaxMeshablePages;
 static_assert(kMaxSpanPages < 1 << kPlaceBits);
 
-constexpr auto MakePhases() {
-  std::array<uint32_t, size_t{kClassCount} << kPlaceBits> phases{};
+// Slots in fixed point: behind it 32 bits. One reciprocal a byte is exact enough: rounding it up
+// adds at most the offset in the unit, 64 KiB, which is less than any reciprocal.
+inline constexpr int kPointShift = 32;
+static_assert(kSizeClasses[kFirstPinnedClass - 1].reciprocal > (kMaxSpanPages << kPageShift));
+
+// Where the pages of spans lie, by PageEntry::bits().
+struct Places {
+  std::array<uint64_t, size_t{kClassCount} << kPlaceBits> begins{};  // the page, in fixed point
+  std::array<uint16_t, size_t{kClassCount} << kPlaceBits> ends{};  // its unit's last slot, and one
+};
+
+constexpr Places MakePlaces() {
+  Places places{};
   for (SizeClass c = 1; c < kClassCount; c++) {
     const SizeClassInfo& info = kSizeClasses[c];
     for (uint32_t page = 0; page < uint32_t{info.unit_pages} * info.max_units; page++) {
-      phases[size_t{c} << kPlaceBits | page] = PlaceOfPage(info, page).bytes * ShortReciprocal(c);
+      const uint32_t unit = page / info.unit_pages;
+      const uint64_t bytes = uint64_t{page % info.unit_pages} << kPageShift;
+      const size_t place = size_t{c} << kPlaceBits | page;
+      places.begins[place] = (uint64_t{unit} * info.slots << kPointShift) + bytes * info.reciprocal;
+      places.ends[place] = static_cast<uint16_t>((unit + 1) * info.slots);
     }
   }
-  return phases;
+  return places;
 }
 
-// For a page of a span, by PageEntry::bits(): where in its unit it starts, in the fixed-point slots
-// that ShortReciprocal() counts in.
-inline constexpr auto kPhases = MakePhases();
+inline constexpr Places kPlaces = MakePlaces();
 
 }  // namespace internal
 
 // Whether a slot starts at `address`, in the page whose PageEntry::bits() are `place`; `reciprocal`
 // is the class's. What is left of a unit behind its last slot passes for one.
-// The product's lower half is how far the address lies behind a slot's start, r * reciprocal, plus
-// what rounding up the reciprocal has added: at most the offset, 64 KiB, which is less than any
-// reciprocal.
-MESH_ALWAYS_INLINE bool IsSlotStart(uintptr_t address, uint32_t place, uint32_t reciprocal) {
+MESH_ALWAYS_INLINE constexpr bool IsSlotStart(uintptr_t address, uint32_t place,
+                                              uint32_t reciprocal) {
   uint32_t in_page = static_cast<uint32_t>(address) & (kPageSize - 1);
-  return in_page * reciprocal + internal::kPhases[place] < reciprocal;
+  return in_page * reciprocal + static_cast<uint32_t>(internal::kPlaces.begins[place]) < reciprocal;
 }
-static_assert(ShortReciprocal(kFirstPinnedClass - 1) > (internal::kMaxSpanPages << kPageShift));
 
-// The slot of a span in which the byte at `offset` from its base lies; in a unit's tail, one that
-// lies elsewhere.
-constexpr SlotIndex SlotAt(const SizeClassInfo& info, size_t offset) {
-  PagePlace before = PlaceOfPage(info, static_cast<uint32_t>(offset >> kPageShift));
-  return before.slots + MultiplyHigh(before.bytes + offset % kPageSize, info.size_reciprocal);
+// Finds the slots of one page of a span.
+class SlotFinder {
+ public:
+  explicit constexpr SlotFinder(SizeClass size_class)
+      : first_place_(size_t{size_class} << kPlaceBits),
+        reciprocal_(kSizeClasses[size_class].reciprocal) {}
+
+  MESH_ALWAYS_INLINE constexpr void MoveTo(uint32_t page_in_span) {
+    begin_ = internal::kPlaces.begins[first_place_ + page_in_span];
+    end_ = internal::kPlaces.ends[first_place_ + page_in_span];
+  }
+  // Whether a slot starts there in the page, and which of the span.
+  MESH_ALWAYS_INLINE constexpr bool Find(size_t in_page, SlotIndex* slot) const {
+    const uint64_t at = begin_ + in_page * reciprocal_;
+    *slot = static_cast<SlotIndex>(at >> internal::kPointShift);
+    return static_cast<uint32_t>(at) < reciprocal_ && *slot < end_;
+  }
+
+ private:
+  size_t first_place_;
+  uint64_t reciprocal_;
+  uint64_t begin_ = 0;
+  uint32_t end_ = 0;
+};
+
+// The slot of a span of the class in which the byte at `offset` from its base lies; in a unit's
+// tail, one that lies elsewhere.
+constexpr SlotIndex SlotAt(SizeClass size_class, size_t offset) {
+  const size_t place = (size_t{size_class} << kPlaceBits) + (offset >> kPageShift);
+  const uint64_t in_page = offset & (kPageSize - 1);
+  return static_cast<SlotIndex>(
+      (internal::kPlaces.begins[place] + in_page * kSizeClasses[size_class].reciprocal) >>
+      internal::kPointShift);
 }
 
 // Where a slot starts, from its span's base [bytes].
