@@ -58,6 +58,13 @@ void* MoveTo(void* fresh, void* object, size_t size) {
   return fresh;
 }
 
+// A call that makes an object, where the thread's default heap may be another.
+template <typename Call>
+void* InMainHeap(Call call) {
+  mesh::MainHeapScope scope;
+  return call();
+}
+
 struct Visit {
   mesh_heap_t* heap;
   mesh_visit_block_fun* visitor;
@@ -87,9 +94,9 @@ MESH_EXPORT void* mesh_realloc_aligned_at(void* object, size_t size, size_t alig
                                           size_t offset) {
   if (int error = ErrorOf(alignment, offset); error != 0) return Fail(error);
   if (object == nullptr) return mesh_malloc_aligned_at(size, alignment, offset);
-  const size_t usable = mesh::UsableSize(object);
   // What is freed, or is no object.
-  if (size == 0 || usable == 0) return ProcessMalloc::Realloc(object, size);
+  if (size == 0 || !mesh::Owns(object)) return ProcessMalloc::Realloc(object, size);
+  const size_t usable = mesh::UsableSize(object);
   const bool is_enough = size <= usable && size >= usable / 2;
   if (is_enough && IsAlignedAt(object, alignment, offset)) return object;
   return MoveTo(mesh_malloc_aligned_at(size, alignment, offset), object, size);
@@ -110,12 +117,12 @@ MESH_EXPORT void mesh_heap_destroy(mesh_heap_t* heap) {
 }
 
 MESH_EXPORT void* mesh_heap_malloc(mesh_heap_t* heap, size_t size) {
-  if (heap == nullptr) return ProcessMalloc::Malloc(size);
+  if (heap == nullptr) return InMainHeap([=] { return ProcessMalloc::Malloc(size); });
   return OrNoMemory(mesh::AllocateIn(Inner(heap), size, kEveryAlignment, false));
 }
 
 MESH_EXPORT void* mesh_heap_zalloc(mesh_heap_t* heap, size_t size) {
-  if (heap == nullptr) return ProcessObjects::Zalloc(size);
+  if (heap == nullptr) return InMainHeap([=] { return ProcessObjects::Zalloc(size); });
   return OrNoMemory(mesh::AllocateIn(Inner(heap), size, kEveryAlignment, true));
 }
 
@@ -126,14 +133,18 @@ MESH_EXPORT void* mesh_heap_calloc(mesh_heap_t* heap, size_t count, size_t size)
 }
 
 MESH_EXPORT void* mesh_heap_malloc_aligned(mesh_heap_t* heap, size_t size, size_t alignment) {
-  if (heap == nullptr) return ProcessMalloc::AlignedAlloc(alignment, size);
   if (!mesh::IsPowerOfTwo(alignment)) return Fail(EINVAL);
+  if (heap == nullptr) {
+    return InMainHeap([=] { return ProcessMalloc::AlignedAlloc(alignment, size); });
+  }
   return OrNoMemory(mesh::AllocateIn(Inner(heap), size, alignment, false));
 }
 
 MESH_EXPORT void* mesh_heap_zalloc_aligned(mesh_heap_t* heap, size_t size, size_t alignment) {
-  if (heap == nullptr) return ProcessObjects::ZallocAligned(size, alignment);
   if (!mesh::IsPowerOfTwo(alignment)) return Fail(EINVAL);
+  if (heap == nullptr) {
+    return InMainHeap([=] { return ProcessObjects::ZallocAligned(size, alignment); });
+  }
   return OrNoMemory(mesh::AllocateIn(Inner(heap), size, alignment, true));
 }
 
@@ -145,10 +156,11 @@ MESH_EXPORT void* mesh_heap_realloc_aligned(mesh_heap_t* heap, void* object, siz
                                             size_t alignment) {
   if (!mesh::IsPowerOfTwo(alignment)) return Fail(EINVAL);
   if (object == nullptr) return mesh_heap_malloc_aligned(heap, size, alignment);
-  // What is freed, is no object, or stays in its heap at any place.
+  // What is freed, or is no object.
+  if (size == 0 || !mesh::Owns(object)) return ProcessMalloc::Realloc(object, size);
   const bool stays = mesh::HeapOf(object) == Inner(heap);
-  if (size == 0 || mesh::UsableSize(object) == 0 || (stays && alignment <= kEveryAlignment)) {
-    return ProcessMalloc::Realloc(object, size);
+  if (stays && alignment <= kEveryAlignment) {
+    return InMainHeap([=] { return ProcessMalloc::Realloc(object, size); });
   }
   const size_t usable = mesh::UsableSize(object);
   const bool is_aligned = stays && IsAlignedAt(object, alignment, 0);
@@ -177,6 +189,7 @@ MESH_EXPORT mesh_heap_t* mesh_heap_get_default() { return Handle(mesh::DefaultHe
 
 MESH_EXPORT int mesh_heap_visit_blocks(mesh_heap_t* heap, mesh_visit_block_fun* visitor,
                                        void* argument) {
+  if (heap == nullptr || visitor == nullptr) return EINVAL;
   int saved = errno;
   Visit visit = {heap, visitor, argument};
   int error = mesh::VisitHeap(Inner(heap), CallVisitor, &visit);

@@ -2,8 +2,8 @@
 //
 //   mesh.h names  ->  ObjectApi<Heap>: overflow, alignment, errno  ->  Heap: memory or null
 //
-// Room: libmesh. Thread rule: that of the heap. Heap: as in MallocApi, and AlignedCalloc, Expand
-// and GoodSize as in runtime/heap.h.
+// Room: libmesh. Thread rule: that of the heap. Heap: as in MallocApi, and AlignedCalloc, Expand,
+// GoodSize and Owns as in runtime/heap.h.
 #pragma once
 
 #include <cerrno>
@@ -41,11 +41,11 @@ class ObjectApi {
   static void* ReallocAligned(void* object, size_t size, size_t alignment) {
     if (!IsPowerOfTwo(alignment)) return Fail(EINVAL);
     if (object == nullptr) return Malloc::AlignedAlloc(alignment, size);
-    const size_t usable = Heap::UsableSize(object);
     // What is freed, is no object, or is aligned as every object is.
-    if (size == 0 || usable == 0 || alignment <= kEveryAlignment) {
+    if (size == 0 || !Heap::Owns(object) || alignment <= kEveryAlignment) {
       return Malloc::Realloc(object, size);
     }
+    const size_t usable = Heap::UsableSize(object);
     const bool is_aligned = reinterpret_cast<uintptr_t>(object) % alignment == 0;
     if (is_aligned && size >= usable / 2 && Heap::Expand(object, size)) return object;
     void* fresh = Malloc::AlignedAlloc(alignment, size);

@@ -28,6 +28,7 @@ struct ProcessHeap {
   static void NoteError(int error) { mesh::NoteError(error); }
   static bool Expand(void* object, size_t size) { return mesh::Expand(object, size); }
   static size_t UsableSize(const void* object) { return mesh::UsableSize(object); }
+  static bool Owns(const void* object) { return mesh::Owns(object); }
   static size_t GoodSize(size_t size) { return mesh::GoodSize(size); }
 };
 

@@ -131,7 +131,8 @@ void FreeSmall(void* object, PageEntry entry, size_t size, size_t alignment) {
 void FreeLarge(void* object, size_t size, size_t alignment) {
   const LargeObject& record = *GlobalHeap::LargeRecord(object);
   RequireAlignment(object, alignment);
-  if (size != kAnySize && record.size != 0 && size != record.size) FatalAt(kWrongSize, object);
+  const size_t made = size > 0 ? size : 1;
+  if (size != kAnySize && record.size != 0 && made != record.size) FatalAt(kWrongSize, object);
   RequireWhole(object, record);
   Runtime& runtime = Runtime::Get();
   runtime.global().FreeLarge(object);
@@ -145,7 +146,8 @@ void FreeLarge(void* object, size_t size, size_t alignment) {
 
 void* CopyTo(void* object, size_t old_size, size_t size) {
   // What has grown grows again.
-  const bool grows = size > old_size && size > kMaxSmallSize;
+  const bool grows =
+      size > old_size && size > kMaxSmallSize && thread_state.default_heap == nullptr;
   void* fresh = nullptr;
   if (grows && !IsEnding()) {
     fresh = AllocateLarge(size, kMinAlignment, false, size / GlobalHeap::kRoomShare);
@@ -205,11 +207,14 @@ void* AllocateSmall(SizeClass size_class, size_t size, bool zeroed) {
 void* TryHardened(size_t size, size_t alignment, bool zeroed) {
   void* object = nullptr;
   if (AllocateFromDefault(size, alignment, zeroed, &object)) return object;
-  if (MESH_UNLIKELY(size == 0) && alignment <= kMinAlignment && secure_policy.has_canaries) {
-    if (void* nothing = zero_objects.Allocate()) return nothing;
+  if (MESH_UNLIKELY(size == 0) && secure_policy.has_canaries) {
+    if (void* nothing = zero_objects.Allocate(alignment)) return nothing;
   }
   const SizeClass size_class = ClassForHardened(size, alignment);
-  if (MESH_UNLIKELY(size_class == kNoClass)) return AllocateLarge(size, alignment, zeroed, 0);
+  if (MESH_UNLIKELY(size_class == kNoClass)) {
+    // One of no size has a byte: 0 stands for "all of its pages".
+    return AllocateLarge(size > 0 ? size : 1, alignment, zeroed, 0);
+  }
   return AllocateSmall(size_class, size, zeroed);
 }
 
@@ -238,6 +243,7 @@ void HardenedFree(void* object, size_t size, size_t alignment) {
   if (entry.size_class() == kProgramHeapClass) return FreeToProgramHeap(object);
   if (!zero_objects.Contains(object)) RefuseForeign(object);
   if (size != kAnySize && size != 0) FatalAt(kWrongSize, object);
+  RequireAlignment(object, alignment);
   zero_objects.Free(object);
 }
 

@@ -18,6 +18,7 @@
 #include "src/runtime/program_hooks.h"
 #include "src/runtime/runtime.h"
 #include "src/runtime/thread_state.h"
+#include "src/secure/zero_objects.h"
 #include "src/sizeclass/size_class.h"
 
 namespace mesh {
@@ -37,7 +38,9 @@ MESH_NOINLINE void* AllocateApart(SizeClass size_class) {
                                    size_class, &is_over);
   if (!is_over) return object;
   LeaveDefaultHeap();
-  return TryAllocateSlow(size_class);
+  // The thread's vectors have waited meanwhile; a refill is for an empty one.
+  object = thread_state.heap->Take(size_class);
+  return object != nullptr ? object : TryAllocateSlow(size_class);
 }
 
 void* TryAllocateSlow(SizeClass size_class) {
@@ -320,7 +323,7 @@ void* Realloc(void* object, size_t size) {
 
 bool Expand(void* object, size_t size) {
   const size_t usable = heap.usable_size(object);
-  if (usable == 0) return false;
+  if (usable == 0 && !Owns(object)) return false;
   if (size <= usable) return true;
   if (usable <= kMaxSmallSize || IsHardened()) return false;
   BusyScope busy;
@@ -330,13 +333,16 @@ bool Expand(void* object, size_t size) {
 size_t UsableSize(const void* object) { return heap.usable_size(object); }
 
 bool IsInHeap(const void* address) {
+  if (zero_objects.Contains(address)) return true;
   const uintptr_t place = reinterpret_cast<uintptr_t>(address);
   if (!PageMap::Owns(place)) return false;
   const Segment& segment = PageMap::SegmentAt(place);
   return place - segment.base < size_t{segment.pages} << kPageShift;
 }
 
-bool Owns(const void* address) { return !EntryOf(address).is_empty(); }
+bool Owns(const void* address) {
+  return !EntryOf(address).is_empty() || zero_objects.Contains(address);
+}
 
 size_t GoodSize(size_t size) {
   if (secure_policy.has_canaries) return size > PTRDIFF_MAX ? 0 : size > 0 ? size : 1;

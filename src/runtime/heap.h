@@ -47,7 +47,7 @@ void CheckAtExit();
 bool IsInHeap(const void* address);
 
 // Whether an object or a span of objects has the page of `address`; of a large object, its first
-// and its last page.
+// and its last page. True for the addresses of objects of no size.
 bool Owns(const void* address);
 
 // Bytes that Malloc(size) would give; 0 if it cannot be met.

@@ -52,6 +52,15 @@ ProgramHeap* OffsetHeap() {
   return heap;
 }
 
+// It may have ended since it was of that generation: who uses it finds out.
+void EnterDefaultHeap(ProgramHeap* heap, uint32_t generation) {
+  // The thread's vectors wait, out of sight of its malloc; what it frees still goes to them.
+  thread_state.own_heap = OwnHeap();
+  thread_state.heap = &no_heap;
+  thread_state.default_generation = generation;
+  thread_state.default_heap = heap;
+}
+
 ProgramHeap* TryNewHeap() {
   BusyScope busy;
   return Heaps().New(Runtime::Get().NewSeed());
@@ -178,13 +187,20 @@ ProgramHeap* SetDefaultHeap(ProgramHeap* heap) {
   ProgramHeap* before = DefaultHeap();
   uint32_t generation = heap == nullptr ? 0 : GenerationInUse(heap);
   LeaveDefaultHeap();
-  if (heap == nullptr) return before;
-  // The thread's vectors wait, out of sight of its malloc; what it frees still goes to them.
-  thread_state.own_heap = OwnHeap();
-  thread_state.heap = &no_heap;
-  thread_state.default_generation = generation;
-  thread_state.default_heap = heap;
+  if (heap != nullptr) EnterDefaultHeap(heap, generation);
   return before;
+}
+
+MainHeapScope::MainHeapScope() : before_(DefaultHeap()) {
+  if (before_ == nullptr) return;
+  generation_ = thread_state.default_generation;
+  LeaveDefaultHeap();
+}
+
+MainHeapScope::~MainHeapScope() {
+  if (before_ == nullptr) return;
+  LeaveDefaultHeap();
+  EnterDefaultHeap(before_, generation_);
 }
 
 }  // namespace mesh

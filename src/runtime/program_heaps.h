@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace mesh {
 
@@ -33,6 +34,19 @@ size_t CollectHeap(ProgramHeap* heap, bool meshes);
 // what it was.
 ProgramHeap* SetDefaultHeap(ProgramHeap* heap);
 ProgramHeap* DefaultHeap();
+
+// While it lives, the calling thread's default heap is the main one.
+class MainHeapScope {
+ public:
+  MainHeapScope();
+  ~MainHeapScope();
+  MainHeapScope(const MainHeapScope&) = delete;
+  MainHeapScope& operator=(const MainHeapScope&) = delete;
+
+ private:
+  ProgramHeap* before_;
+  uint32_t generation_ = 0;
+};
 
 // Calls visit(context, object, usable size) for each object until it returns false. Returns: 0,
 // ECANCELED when it did, or ENOMEM.

@@ -11,6 +11,17 @@ namespace mesh {
 
 constinit ZeroObjects zero_objects;
 
+namespace {
+
+// Each `every`th bit, a power of two; the first alone from 64 on.
+uint64_t BitsAt(size_t every) {
+  uint64_t bits = 1;
+  for (size_t bit = every; bit < 64; bit += every) bits |= uint64_t{1} << bit;
+  return bits;
+}
+
+}  // namespace
+
 void ZeroObjects::Reserve(uint64_t seed) {
   used_ = static_cast<std::atomic<uint64_t>*>(AllocateMetadata(kWords * sizeof(*used_)));
   if (used_ == nullptr) return;
@@ -22,14 +33,16 @@ void ZeroObjects::Reserve(uint64_t seed) {
   seed_.store(seed, std::memory_order_relaxed);
 }
 
-void* ZeroObjects::Allocate() {
-  if (size_ == 0) return nullptr;
+void* ZeroObjects::Allocate(size_t alignment) {
+  if (size_ == 0 || alignment > kMostAlignment) return nullptr;
+  const uint64_t aligned = alignment <= kDistance ? ~uint64_t{0} : BitsAt(alignment / kDistance);
+  const auto step = static_cast<uint32_t>(alignment <= kWordBytes ? 1 : alignment / kWordBytes);
   // order: relaxed; only that each caller gets another value.
   Random random(seed_.fetch_add(1, std::memory_order_relaxed));
-  uint32_t word = random.Below(kWords);
-  for (uint32_t i = 0; i < kTries; i++, word = (word + 1) % kWords) {
+  uint32_t word = random.Below(kWords / step) * step;
+  for (uint32_t i = 0; i < kTries; i++, word = (word + step) % kWords) {
     // order: relaxed; the operation below decides.
-    uint64_t free = ~used_[word].load(std::memory_order_relaxed);
+    uint64_t free = ~used_[word].load(std::memory_order_relaxed) & aligned;
     if (free == 0) continue;
     // The first free one behind a random bit, and round.
     uint32_t from = random.Below(64);

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "src/base/random.h"
+#include "src/base/units.h"
 
 namespace mesh {
 
@@ -25,8 +26,12 @@ class ZeroObjects {
     seed_.store(seed, std::memory_order_relaxed);
   }
 
-  // A fresh one at a random place, aligned to 16; null: there are too many.
-  void* Allocate();
+  // The largest alignment that they have [bytes].
+  static constexpr size_t kMostAlignment = kPageSize;
+
+  // A fresh one at a random place, a multiple of `alignment`, which is a power of two; null: there
+  // are too many.
+  void* Allocate(size_t alignment);
   // `object` lies in here. Ends the program when it is none.
   void Free(const void* object);
   void RequireInUse(const void* object) const;
@@ -40,6 +45,8 @@ class ZeroObjects {
   // Address space; a million objects.
   static constexpr size_t kBytes = size_t{16} << 20;
   static constexpr uint32_t kWords = kBytes / kDistance / 64;
+  // Addresses that the bits of a word stand for.
+  static constexpr size_t kWordBytes = kDistance * 64;
   // Words that are looked at for a free bit.
   static constexpr uint32_t kTries = 256;
 

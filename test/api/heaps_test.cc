@@ -57,7 +57,8 @@ TEST(Heaps, HaveObjectsOfTheirOwn) {
       EXPECT_EQ(reinterpret_cast<uintptr_t>(each) % 16, 0u);
     }
     EXPECT_GE(mesh_usable_size(object), size);
-    EXPECT_EQ(mesh_usable_size(object), mesh_good_size(size));
+    EXPECT_GE(mesh_usable_size(object), mesh_good_size(size));
+    EXPECT_EQ(mesh_usable_size(plain), mesh_good_size(size));
     for (size_t i = 0; i < mesh_usable_size(zeroed); i++) {
       ASSERT_EQ(static_cast<char*>(zeroed)[i], 0);
     }
@@ -209,6 +210,16 @@ TEST(Heaps, VisitsAreExactWhileOthersAllocate) {
   other.join();
   mesh_heap_destroy(heap);
   mesh_heap_destroy(busy);
+}
+
+TEST(Heaps, NothingVisitsNothing) {
+  mesh_heap_t* heap = mesh_heap_new();
+  mesh_free(mesh_heap_malloc(heap, 100));
+  auto visitor = [](mesh_heap_t*, void*, size_t, void*) { return false; };
+  EXPECT_EQ(mesh_heap_visit_blocks(nullptr, visitor, nullptr), EINVAL);
+  EXPECT_EQ(mesh_heap_visit_blocks(heap, nullptr, nullptr), EINVAL);
+  EXPECT_EQ(mesh_heap_visit_blocks(heap, visitor, nullptr), 0);
+  mesh_heap_destroy(heap);
 }
 
 TEST(Heaps, AVisitorMayFreeAndEnd) {

@@ -77,7 +77,7 @@ TEST(ZeroObjects, AreDistinctAndCannotBeTouched) {
   objects.Reserve(1);
   std::set<void*> held;
   for (int i = 0; i < 10000; i++) {
-    void* object = objects.Allocate();
+    void* object = objects.Allocate(16);
     ASSERT_NE(object, nullptr);
     EXPECT_TRUE(objects.Contains(object));
     EXPECT_EQ(reinterpret_cast<uintptr_t>(object) % 16, 0u);

@@ -180,7 +180,7 @@ typedef bool mesh_visit_block_fun(mesh_heap_t* heap, void* object, size_t usable
 /* Calls `visitor` for each object of the heap once, in no order. Exact while nobody else allocates
  * from the heap or frees its objects, whatever happens in other heaps; objects that come or go
  * meanwhile may be visited or not. Returns 0 when all were visited, ECANCELED when the visitor
- * ended it, ENOMEM when there is no memory for the list of the heap's spans. */
+ * ended it, ENOMEM when there is no memory for the list of the heap's spans, EINVAL for `NULL`. */
 int mesh_heap_visit_blocks(mesh_heap_t* heap, mesh_visit_block_fun* visitor, void* argument);
 
 /* ---- Hooks ---- */
