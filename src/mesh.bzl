@@ -84,7 +84,7 @@ def mesh_cc_test(name, deps = [], copts = [], size = "small", main = True, **kwa
         **kwargs
     )
 
-def mesh_fuzz_test(name, deps = [], copts = [], tags = [], size = "small", generated = 200, **kwargs):
+def mesh_fuzz_test(name, deps = [], copts = [], tags = [], size = "small", generated = 200, corpus = None, **kwargs):
     """A fuzz target: a source that defines LLVMFuzzerTestOneInput.
 
     `make fuzz` runs it under libFuzzer; in every other build it is a test that feeds it the files
@@ -94,24 +94,25 @@ def mesh_fuzz_test(name, deps = [], copts = [], tags = [], size = "small", gener
       name: of the target, x_fuzz for x_fuzz.cc.
       deps: a main() is added.
       copts: added after the warnings.
-      tags: "fuzz" is added.
+      tags: "fuzz" is added, which `make fuzz` looks for, unless "no-fuzz" is among them.
       size: Bazel's test size.
       generated: inputs of the fixed series.
+      corpus: whose files it is fed; its own by default.
       **kwargs: for cc_test.
     """
-    corpus = native.glob(["corpus/" + name + "/*"])
+    files = native.glob(["corpus/" + (corpus or name) + "/*"])
     cc_test(
         name = name,
         size = size,
-        args = ["--generated=%d" % generated] + ["$(rootpath %s)" % file for file in corpus],
+        args = ["--generated=%d" % generated] + ["$(rootpath %s)" % file for file in files],
         copts = _WARNINGS + copts,
-        data = corpus,
+        data = files,
         linkopts = select({
             "//src:fuzz_build": ["-fsanitize=fuzzer"],
             "//conditions:default": [],
         }),
         linkstatic = True,
-        tags = tags + ["fuzz"],
+        tags = tags + ([] if "no-fuzz" in tags else ["fuzz"]),
         deps = deps + select({
             "//src:fuzz_build": [],
             "//conditions:default": ["//tools/fuzz:replay_main"],

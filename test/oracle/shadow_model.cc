@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "src/runtime/heap.h"
+#include "src/runtime/runtime.h"
 
 namespace mesh {
 namespace {
@@ -13,6 +14,20 @@ namespace {
 constexpr size_t kPage = 4096;
 // Of longer objects only both ends and a word of each page are written and read.
 constexpr size_t kWholeLimit = 8192;
+constexpr size_t kEveryAlignment = sizeof(void*) * 2;
+
+// Levels of MESH_SECURE from which on sizes are as asked for, and fresh objects are zeros.
+constexpr int64_t kExactLevel = 2;
+constexpr int64_t kClearingLevel = 3;
+
+void* MakeObject(void*, size_t size, size_t alignment, bool zeroed) {
+  if (zeroed) return Calloc(size);
+  return alignment > 0 ? AlignedAlloc(alignment, size) : Malloc(size);
+}
+
+void* ResizeObject(void*, void* object, size_t size) { return Realloc(object, size); }
+
+constexpr ShadowModel::Source kMallocFamily = {nullptr, MakeObject, ResizeObject, true};
 
 uint64_t PatternWord(const char* object, uint64_t stamp, size_t offset) {
   uint64_t z = (reinterpret_cast<uintptr_t>(object) << 16) ^ (stamp << 40) ^ stamp ^ offset;
@@ -33,7 +48,19 @@ void ForEachWord(size_t end, Visit visit) {
   }
 }
 
+// All bytes are the next one's equal, and the first is zero.
+bool IsZero(const char* at, size_t bytes) {
+  return bytes == 0 || (*at == 0 && memcmp(at, at + 1, bytes - 1) == 0);
+}
+
 }  // namespace
+
+ShadowModel::ShadowModel(const char* name, uint64_t seed, size_t max_objects)
+    : name_(name), seed_(seed), max_objects_(max_objects), source_(kMallocFamily) {
+  const int64_t level = Runtime::Get().options().secure();
+  has_exact_sizes_ = level >= kExactLevel;
+  is_cleared_ = level >= kClearingLevel;
+}
 
 void ShadowModel::Fail(const char* what, const Object& object, size_t at) const {
   fprintf(stderr, "%s, seed %llu: %s: object %p of %zu bytes, at %zu\n", name_,
@@ -98,42 +125,45 @@ bool ShadowModel::WasRefused(const char* what, const Object& object) {
   return true;
 }
 
+// What a heap that is hardened, or may be, says and shows of an object that nobody has used yet.
+void ShadowModel::CheckFresh(const Object& object) const {
+  const size_t usable = UsableSize(object.address);
+  if (usable < object.size) Fail("usable size", object, usable);
+  if (!source_.may_be_hardened) return;
+  // One of no size that has no address without memory is a byte.
+  const bool is_exact = usable == object.size || (object.size == 0 && usable == 1);
+  if (has_exact_sizes_ && !is_exact) Fail("exact size", object, usable);
+  // Of large ones a page: it would be faulted in for nothing else.
+  const size_t looked_at = object.size > kWholeLimit ? kPage : object.size;
+  if (is_cleared_ && !IsZero(object.address, looked_at)) Fail("not cleared", object, 0);
+}
+
 void ShadowModel::Allocate(const Draw& draw) {
   Object object = {nullptr, DrawSize(draw), 0};
   uint32_t kind = draw(8);
-  size_t alignment = sizeof(void*) * 2;
-  if (kind == 0) {
-    object.address = static_cast<char*>(Calloc(object.size));
-  } else if (kind == 1) {
-    alignment = size_t{16} << draw(draw(4) == 0 ? 14 : 6);
-    object.address = static_cast<char*>(AlignedAlloc(alignment, object.size));
-  } else {
-    object.address = static_cast<char*>(Malloc(object.size));
-  }
+  const bool zeroed = kind == 0;
+  size_t alignment = 0;
+  if (kind == 1) alignment = size_t{16} << draw(draw(4) == 0 ? 14 : 6);
+  object.address =
+      static_cast<char*>(source_.make(source_.context, object.size, alignment, zeroed));
   if (object.address == nullptr && WasRefused("out of memory", object)) return;
-  if (reinterpret_cast<uintptr_t>(object.address) % alignment != 0) {
-    Fail("alignment", object, alignment);
-  }
-  size_t usable = UsableSize(object.address);
-  if (usable < object.size) Fail("usable size", object, usable);
-  // All bytes are the next one's equal, and the first is zero.
-  if (kind == 0 && object.size > 0 &&
-      (*object.address != 0 || memcmp(object.address, object.address + 1, object.size - 1) != 0)) {
-    Fail("calloc is not zero", object, 0);
-  }
+  const size_t least = alignment > 0 ? alignment : kEveryAlignment;
+  if (reinterpret_cast<uintptr_t>(object.address) % least != 0) Fail("alignment", object, least);
+  CheckFresh(object);
+  if (zeroed && !IsZero(object.address, object.size)) Fail("calloc is not zero", object, 0);
   // All that may be used is used at times.
-  if (draw(16) == 0) object.size = usable;
+  if (draw(16) == 0) object.size = UsableSize(object.address);
   Write(object);
   objects_.push_back(object);
 }
 
-void ShadowModel::Reallocate(const Draw& draw) {
-  Object& object = Any(draw);
-  Check(object);
-  size_t size = draw(2) == 0 ? DrawSize(draw) : object.size + draw(512);
-  if (size == 0) size = 1;
-  auto* moved = static_cast<char*>(Realloc(object.address, size));
-  if (moved == nullptr && WasRefused("realloc gave nothing", object)) return Check(object);
+// False: there was no memory, and the object is as it was.
+bool ShadowModel::Resize(Object& object, size_t size, const Source& source) {
+  auto* moved = static_cast<char*>(source.resize(source.context, object.address, size));
+  if (moved == nullptr && WasRefused("realloc gave nothing", object)) {
+    Check(object);
+    return false;
+  }
   // The contents are those of the old address; they are rewritten for the new one.
   size_t common = object.size < size ? object.size : size;
   // Where words are skipped, an object's old words are at other places than a shorter one's.
@@ -148,6 +178,26 @@ void ShadowModel::Reallocate(const Draw& draw) {
   object.size = size;
   if (UsableSize(moved) < size) Fail("usable size after realloc", object, UsableSize(moved));
   Write(object);
+  return true;
+}
+
+void ShadowModel::Reallocate(const Draw& draw) {
+  Object& object = Any(draw);
+  Check(object);
+  size_t size = draw(2) == 0 ? DrawSize(draw) : object.size + draw(512);
+  Resize(object, size > 0 ? size : 1, source_);
+}
+
+bool ShadowModel::Adopt(Object object, size_t size, const Source& source) {
+  Check(object);
+  if (!Resize(object, size, source)) return false;
+  objects_.push_back(object);
+  return true;
+}
+
+void ShadowModel::GiveAll(ShadowModel& to) {
+  for (const Object& object : objects_) to.Put(object);
+  objects_.clear();
 }
 
 ShadowModel::Object& ShadowModel::Any(const Draw& draw) {

@@ -24,9 +24,19 @@ class ShadowModel {
   // A number in [0, bound): from a generator, or from a fuzzer's input.
   using Draw = std::function<uint32_t(uint32_t bound)>;
 
+  // What makes and resizes objects: the malloc family, unless it is said otherwise. `alignment`: 0
+  // where that of every object will do. Null: no memory.
+  struct Source {
+    void* context = nullptr;
+    void* (*make)(void* context, size_t size, size_t alignment, bool zeroed);
+    void* (*resize)(void* context, void* object, size_t size);
+    // Its objects are those of a hardened heap, where the heap is one (MESH_SECURE).
+    bool may_be_hardened;
+  };
+
   // `name` and `seed` are printed when something is wrong, and the program ends.
-  ShadowModel(const char* name, uint64_t seed, size_t max_objects)
-      : name_(name), seed_(seed), max_objects_(max_objects) {}
+  ShadowModel(const char* name, uint64_t seed, size_t max_objects);
+  void set_source(const Source& source) { source_ = source; }
 
   // From now on the heap may say that it has no memory: an object is then not made, or stays as it
   // was, and counts as refused.
@@ -42,6 +52,12 @@ class ShadowModel {
   // Takes any object out of the model, for another one to Put(). False when there is none.
   bool Take(const Draw& draw, Object* out);
   void Put(const Object& object) { objects_.push_back(object); }
+  // Takes over an object, resized by `source`. False: there was no memory, and it is as it was.
+  bool Adopt(Object object, size_t size, const Source& source);
+  // All objects go to another model, or are not looked at any more.
+  void GiveAll(ShadowModel& to);
+  void ForgetAll() { objects_.clear(); }
+  const std::vector<Object>& objects() const { return objects_; }
 
   void CheckAll() const;
   void FreeAll();
@@ -59,6 +75,8 @@ class ShadowModel {
   void Allocate(const Draw& draw);
   bool WasRefused(const char* what, const Object& object);
   void Reallocate(const Draw& draw);
+  bool Resize(Object& object, size_t size, const Source& source);
+  void CheckFresh(const Object& object) const;
   void Free(const Draw& draw);
   Object& Any(const Draw& draw);
   void Write(Object& object);
@@ -68,6 +86,10 @@ class ShadowModel {
   const char* name_;
   uint64_t seed_;
   size_t max_objects_;
+  Source source_;
+  // What a hardened heap promises of a fresh object.
+  bool has_exact_sizes_;
+  bool is_cleared_;
   size_t largest_ = size_t{4} << 20;
   std::vector<Object> objects_;
   uint64_t stamp_ = 0;
