@@ -24,6 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--full", action="store_true", help="whole suites, for minutes or hours, instead of a slice"
     )
     parser.addoption(
+        "--modules", default="", help="modules of CPython's suite to run alone, with commas between"
+    )
+    parser.addoption(
         "--endurance-seconds", type=int, default=3, help="length of the run under compaction"
     )
     parser.addoption("--seed", type=int, default=1, help="seed of the run under compaction")
@@ -39,6 +42,12 @@ def repeats(request: pytest.FixtureRequest) -> int:
 def full(request: pytest.FixtureRequest) -> bool:
     """Whether a suite is to run as a whole."""
     return bool(request.config.getoption("--full"))
+
+
+@pytest.fixture
+def modules(request: pytest.FixtureRequest) -> list[str]:
+    """Modules of a suite to run, all that are meant to be if empty."""
+    return [name for name in str(request.config.getoption("--modules")).split(",") if name]
 
 
 @pytest.fixture
