@@ -58,12 +58,16 @@ bool Arena::PutGuardUp(SpanId id, PageCount pages, PageIndex place, bool clean) 
   return true;
 }
 
-// A guard that the kernel keeps up stays one for good.
+// A guard that the kernel keeps up rests for good: it is nobody's any more.
 bool Arena::TakeGuardDown(SpanId id, PageCount pages) {
   size_t bytes = size_t{pages} << kPageShift;
-  if (!os::Protect(PageMap::AddressOf(id), bytes, os::Protection::kReadWrite).ok()) return false;
-  PageMap::ClearLarge(id, pages);
-  return true;
+  if (os::Protect(PageMap::AddressOf(id), bytes, os::Protection::kReadWrite).ok()) {
+    PageMap::ClearLarge(id, pages);
+    return true;
+  }
+  Mark(id, PageEntry::kResting);
+  Mark(id + pages - 1, PageEntry::kResting);
+  return false;
 }
 
 SpanId Arena::TakeGuardedLocked(bool small, PageCount pages, PageCount behind, bool* clean) {
@@ -106,9 +110,12 @@ bool Arena::ResizeGuardedLocked(SpanId id, PageCount pages) {
   const PageCount moved = grows ? pages - old : old - pages;
   uintptr_t border = PageMap::AddressOf(id + (grows ? old : pages));
   size_t bytes = size_t{moved} << kPageShift;
-  if (!grows && !os::ReleasePages(border, bytes).ok()) return false;
   os::Protection wanted = grows ? os::Protection::kReadWrite : os::Protection::kNone;
   if (!os::Protect(border, bytes, wanted).ok()) return false;
+  // What is behind the border is zeros, should the object grow again. Until it is cut, it is whole.
+  if (!grows && !os::ReleasePages(border, bytes).ok()) {
+    if (os::Protect(border, bytes, os::Protection::kReadWrite).ok()) return false;
+  }
   PageMap::ClearLarge(id, old);
   PageMap::SetEnds(id, pages, kLargeClass);
   object->SetPages(pages);
