@@ -66,6 +66,9 @@ void ThreadLocalHeap::Start(GlobalHeap* global, uint64_t seed, SlotOrder order) 
   global_ = global;
   random_.Seed(seed);
   order_ = order;
+  new (&rest_) RestState();
+  seen_rest_ = 0;
+  is_due_ = false;
   StartHardened();
   auto* first = reinterpret_cast<void**>(reinterpret_cast<char*>(this) +
                                          RoundUp(sizeof(ThreadLocalHeap), 64));

@@ -3,7 +3,8 @@
 // One ShuffleVector for each size class. An object may be freed to any thread's heap, whoever
 // allocated it: the class alone decides. Vectors are refilled from, and flushed to, the GlobalHeap
 // in batches.
-// Room: local; above global. Thread rule: the owning thread alone, but Flush() in a fork's child.
+// Room: local; above global. Thread rule: the owning thread alone; Flush() also in a fork's child,
+// and by who has taken the heap while its owner rests (rest_state.h).
 //
 // [TL1] A slot in a vector has its bit set in its MiniHeap; to the global heap it is in use.
 // [TL2] The second word of a slot that a free has put into a vector is kFreeMark, and no longer
@@ -18,6 +19,7 @@
 #include "src/base/intrusive_list.h"
 #include "src/global/global_heap.h"
 #include "src/local/quarantine.h"
+#include "src/local/rest_state.h"
 #include "src/local/shuffle_vector.h"
 #include "src/sizeclass/size_class.h"
 
@@ -90,12 +92,15 @@ class ThreadLocalHeap {
   // Bytes of free slots held; another thread may read a value that is a little old.
   size_t cached_bytes() const;
 
+  RestState& rest() { return rest_; }
+
   uint16_t id() const { return id_; }
   void Reseed(uint64_t seed) { random_.Seed(seed); }
 
  private:
   friend struct WindowLayout;  // tells other processes where the figures lie
   friend class IntrusiveList<ThreadLocalHeap>;
+  friend class ThreadRegistry;
 
   using Mark [[gnu::may_alias]] = uint32_t;
   // Where a free slot that waits in a vector, or has waited in one, has its mark.
@@ -137,6 +142,10 @@ class ThreadLocalHeap {
   SpanId attached_[kClassCount] = {};
   uint16_t id_ = 0;
   Quarantine* quarantine_ = nullptr;
+  RestState rest_;
+  // The registry's: the rest that it was in at the last look, and whether to empty it.
+  uint32_t seen_rest_ = 0;
+  bool is_due_ = false;
   // Links of the registry.
   ThreadLocalHeap* next_ = nullptr;
   ThreadLocalHeap* previous_ = nullptr;

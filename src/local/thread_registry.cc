@@ -40,6 +40,38 @@ void ThreadRegistry::ReclaimAfterFork(ThreadLocalHeap* mine) {
   active_ = kept;
 }
 
+void ThreadRegistry::LookAtRests(bool at_once) {
+  MutexLock lock(lock_);
+  for (ThreadLocalHeap* heap = active_.front(); heap != nullptr; heap = active_.Next(heap)) {
+    const uint32_t rest = heap->rest_.CurrentRest();
+    heap->is_due_ = rest != 0 && (at_once || rest == heap->seen_rest_);
+    heap->seen_rest_ = rest;
+  }
+}
+
+ThreadLocalHeap* ThreadRegistry::TakeResting() {
+  MutexLock lock(lock_);
+  for (ThreadLocalHeap* heap = active_.front(); heap != nullptr; heap = active_.Next(heap)) {
+    if (!heap->is_due_) continue;
+    heap->is_due_ = false;
+    if (heap->rest_.TryTake(heap->seen_rest_)) return heap;
+  }
+  return nullptr;
+}
+
+// One at a time, and without the lock: the owner of a heap that is taken may wake up and wait for
+// it, and no longer than one takes.
+size_t ThreadRegistry::EmptyResting(bool at_once) {
+  size_t bytes = 0;
+  LookAtRests(at_once);
+  while (ThreadLocalHeap* heap = TakeResting()) {
+    bytes += heap->cached_bytes();
+    heap->Flush(false);
+    heap->rest_.GiveBack();
+  }
+  return bytes;
+}
+
 bool ThreadRegistry::Holds(const void* slot, SizeClass size_class) {
   MutexLock lock(lock_);
   for (ThreadLocalHeap* heap = active_.front(); heap != nullptr; heap = active_.Next(heap)) {

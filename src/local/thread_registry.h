@@ -23,6 +23,11 @@ class ThreadRegistry {
   // In a fork's child: the heaps of all threads but `mine` are cleared; their threads are not here.
   void ReclaimAfterFork(ThreadLocalHeap* mine);
 
+  // Empties heaps whose threads rest, and have rested without a break since the call before; with
+  // `at_once` all that rest now.
+  // Returns: bytes of free slots that have gone to the global heap.
+  size_t EmptyResting(bool at_once);
+
   // Whether a free slot waits in some thread's vector.
   bool Holds(const void* slot, SizeClass size_class);
 
@@ -34,6 +39,10 @@ class ThreadRegistry {
 
  private:
   friend struct WindowLayout;  // tells other processes where the figures lie
+  void LookAtRests(bool at_once);
+  // A heap that is due to be emptied, or null.
+  ThreadLocalHeap* TakeResting();
+
   // Ids below are for callers without a heap of their own; 0 is nobody.
   static constexpr uint32_t kFirstId = 2;
 

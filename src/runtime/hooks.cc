@@ -19,7 +19,43 @@ namespace {
 // long, and then returned.
 constexpr uint64_t kNapNs = 200 * kNsPerMs;
 
+// Each step may be followed by a signal handler that uses the heap, or rests and ends that: then
+// Begin() is refused.
+void BeginRest() {
+  Runtime* runtime = Runtime::IfUp();
+  if (runtime == nullptr || thread_state.is_busy || !HasHeap()) return;
+  if (!runtime->background().is_running()) return;
+  ThreadLocalHeap* heap = thread_state.heap;
+  const uint32_t number = heap->rest().Number();
+  thread_state.resting_heap = heap;
+  thread_state.is_resting = true;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread_state.heap = &no_heap;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (heap->rest().Begin(number)) return;
+  thread_state.heap = heap;
+  thread_state.is_resting = false;
+}
+
+void EndRestIfAny() {
+  if (thread_state.is_resting) EndRest();
+}
+
 }  // namespace
+
+ThreadLocalHeap* EndRest() {
+  ThreadLocalHeap* heap = thread_state.resting_heap;
+  heap->rest().End();
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread_state.heap = heap;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread_state.is_resting = false;
+  return heap;
+}
+
+RestScope::RestScope() { BeginRest(); }
+
+RestScope::~RestScope() { EndRestIfAny(); }
 
 uint64_t Doze::left_ns() const {
   if (longest_ns_ == kForever || began_ns_ == 0) return longest_ns_;
@@ -33,6 +69,13 @@ uint64_t Doze::Finish() {
 }
 
 uint64_t Doze::NextWait() {
+  EndRestIfAny();
+  const uint64_t wait = DecideWait();
+  if (wait > 0) BeginRest();
+  return wait;
+}
+
+uint64_t Doze::DecideWait() {
   Runtime* runtime = Runtime::IfUp();
   // Busy: this is a signal handler that came while the thread was inside the heap.
   if (runtime == nullptr || thread_state.is_busy) return Finish();
@@ -53,21 +96,20 @@ uint64_t Doze::FirstWait(Runtime& runtime) {
 }
 
 uint64_t Doze::Work(Runtime& runtime) {
-  if (has_napped_) {
-    runtime.AfterNap();
-    return Finish();
-  }
+  if (has_napped_) runtime.AfterNap();
   has_worked_ = true;
   bool has_more = runtime.IdleSlice();
   uint64_t left = left_ns();
   if (has_more && left > 0) return 0;
   // Nothing has come to the end.
   has_worked_ = false;
-  has_napped_ = left > kNapNs && runtime.has_dirty_pages();
-  return has_napped_ ? kNapNs : Finish();
+  if (has_napped_ || left <= kNapNs || !runtime.has_leftovers()) return Finish();
+  has_napped_ = true;
+  return kNapNs;
 }
 
 Doze::~Doze() {
+  EndRestIfAny();
   if (has_worked_) Runtime::Get().IdleInterrupted();
 }
 
@@ -85,6 +127,7 @@ void AfterFork(ForkPermit permit) {
 }
 
 bool BeforeForkRaw() {
+  static_cast<void>(OwnHeap());  // no rest goes on in the child
   ForkHandler& handler = Runtime::Get().fork_handler();
   if (handler.Prepare()) {
     LockProgramHooks();

@@ -18,6 +18,17 @@ namespace mesh {
 
 class Runtime;
 
+// The calling thread is about to wait for another, perhaps for long: what its heap holds is there
+// for others until the scope ends, or the thread uses the allocator, if a signal handler does or
+// the scope is left by a cancellation or a jump.
+class RestScope {
+ public:
+  RestScope();
+  ~RestScope();
+  RestScope(const RestScope&) = delete;
+  RestScope& operator=(const RestScope&) = delete;
+};
+
 // The calling thread is about to sleep: it works first, a slice at a time, as long as nothing that
 // it waits for has come.
 //
@@ -30,6 +41,7 @@ class Doze {
   // That the thread sleeps until something comes.
   static constexpr uint64_t kForever = UINT64_MAX;
 
+  // While it waits it rests, too (RestScope).
   explicit Doze(uint64_t longest_ns) : longest_ns_(longest_ns) {}
   ~Doze();
   Doze(const Doze&) = delete;
@@ -46,6 +58,7 @@ class Doze {
   uint64_t left_ns() const;
 
  private:
+  uint64_t DecideWait();
   uint64_t FirstWait(Runtime& runtime);
   uint64_t Work(Runtime& runtime);
   uint64_t Finish();

@@ -22,8 +22,8 @@
 namespace mesh {
 
 constinit ThreadLocalHeap no_heap;
-__thread ThreadState thread_state = {&no_heap, false,   false, nullptr, nullptr,
-                                     0,        nullptr, 0,     0,       false};
+__thread ThreadState thread_state = {&no_heap, false, false, nullptr, nullptr, 0,
+                                     nullptr,  0,     0,     false,   false,   nullptr};
 
 __attribute__((weak)) int DefaultSecureLevel() { return 0; }
 
@@ -82,6 +82,7 @@ size_t SegmentSize() {
 }
 
 void ForkPrepare() {
+  static_cast<void>(OwnHeap());  // no rest goes on in the child
   Runtime::Get().fork_handler().Prepare();
   LockProgramHooks();
 }
@@ -167,6 +168,7 @@ ThreadLocalHeap* Runtime::AttachThread() {
 }
 
 void Runtime::ThreadExit(void* heap) {
+  static_cast<void>(OwnHeap());  // ends a rest
   thread_state.heap = &no_heap;
   thread_state.default_heap = nullptr;
   thread_state.own_heap = nullptr;
@@ -207,6 +209,7 @@ uint64_t Runtime::NewSeed() {
 size_t Runtime::Compact() {
   BusyScope busy;
   if (ThreadLocalHeap* heap = OwnHeap(); heap != nullptr) heap->Flush(false);
+  registry_.EmptyResting(true);
   return meshing_ ? global_.Compact() : global_.Scavenge();
 }
 

@@ -53,14 +53,11 @@ class Runtime {
   void OnSlowPath();
   // For a thread that is about to sleep. When there is something to do for it: in how long [ns], 0
   // for now, kNoIdleWork for never; a slice of that; and what is left when it has slept a while,
-  // which is to return pages.
+  // which is to return pages and what the thread's heap holds.
   static constexpr uint64_t kNoIdleWork = UINT64_MAX;
   uint64_t IdleWorkIn();
   bool IdleSlice();  // whether there is more
-  bool has_dirty_pages() const {
-    // order: relaxed; of idle work, which leaves them.
-    return has_dirty_pages_.load(std::memory_order_relaxed);
-  }
+  bool has_leftovers() const;
   void AfterNap();
   // Something came in the middle of it: the program had no time for the last slice after all.
   void IdleInterrupted();
@@ -117,8 +114,15 @@ class Runtime {
   // Folds when it is time. Returns: whether that saved anything.
   bool FoldIfDue(uint64_t now_ns, uint64_t length_ns);
   uint64_t NextFold() const;
+  bool has_dirty_pages() const {
+    // order: relaxed; of idle work, which leaves them.
+    return has_dirty_pages_.load(std::memory_order_relaxed);
+  }
   size_t ReturnPages(bool is_quiet);
   Pacer::Outcome Turn(uint64_t length_ns, bool is_quiet);
+  // By the background thread: empties the heaps of threads that rest, when it is time. Returns:
+  // whether there was anything in them.
+  bool EmptyRestingIfDue(uint64_t now_ns);
 
   static std::atomic<bool> ready_;
   alignas(64) static unsigned char storage_[];
@@ -144,6 +148,11 @@ class Runtime {
   std::atomic<uint64_t> seed_{0};
   std::atomic<uint64_t> slow_paths_{0};
   std::atomic<bool> wants_background_{false};
+  // The background thread's own: when it looks for threads that rest, 0 for not, how long after the
+  // last look, and the activity then.
+  uint64_t next_rest_look_ns_ = 0;
+  uint64_t rest_look_period_ns_ = 0;
+  uint64_t rest_look_activity_ = 0;
   ProgramThreads threads_;
   BackgroundThread background_;
 };

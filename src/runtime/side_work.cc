@@ -19,8 +19,15 @@ constexpr uint64_t kMostFoldPeriodNs = 80'000 * kNsPerMs;
 // A program that never sleeps pays for a pass in a few periods only; its sparse spans are still
 // there when it does.
 constexpr uint64_t kBusyPeriods = 4;
+// Time between two looks for threads that rest. What they hold goes when two in a row have found
+// the same rest; without news there are some looks more, ever more rarely, and then none.
+constexpr uint64_t kRestLookNs = 200 * kNsPerMs;
+constexpr uint64_t kMostRestLookNs = 8 * kRestLookNs;
 // Slow paths between two looks at the clock.
 constexpr uint64_t kClockInterval = 16;
+
+// Of two times, of which 0 is never.
+uint64_t Sooner(uint64_t a, uint64_t b) { return a == 0 || (b != 0 && b < a) ? b : a; }
 
 }  // namespace
 
@@ -55,14 +62,30 @@ Pacer::Outcome Runtime::Turn(uint64_t length_ns, bool is_quiet) {
   ServeRequest();
   global_.arena().set_defers_return(options_.freephys_thread());
   uint64_t now = os::MonotonicNs();
+  const bool has_emptied = EmptyRestingIfDue(now);
   PassResult pass = {0, true};
   if (meshing_) pass = global_.CompactBriefly(now + length_ns, true);
-  Pacer::Outcome outcome = {pass.freed > 0, pass.is_complete, 0};
+  Pacer::Outcome outcome = {has_emptied || pass.freed > 0, pass.is_complete, 0};
   if (!pass.is_complete) return outcome;
   if (FoldIfDue(now, length_ns)) outcome.has_gained = true;
-  outcome.again_ns = NextFold();
+  outcome.again_ns = Sooner(NextFold(), next_rest_look_ns_);
   if (ReturnPages(is_quiet) > 0) outcome.has_gained = true;
   return outcome;
+}
+
+bool Runtime::EmptyRestingIfDue(uint64_t now_ns) {
+  const uint64_t activity = Activity();
+  if (activity != rest_look_activity_ && rest_look_period_ns_ != kRestLookNs) {
+    rest_look_period_ns_ = kRestLookNs;
+    next_rest_look_ns_ = now_ns + kRestLookNs;
+  }
+  if (next_rest_look_ns_ == 0 || now_ns < next_rest_look_ns_) return false;
+  const bool has_emptied = registry_.EmptyResting(false) > 0;
+  const bool has_news = activity != rest_look_activity_;
+  rest_look_activity_ = activity;
+  rest_look_period_ns_ = has_news ? kRestLookNs : 2 * rest_look_period_ns_;
+  next_rest_look_ns_ = rest_look_period_ns_ <= kMostRestLookNs ? now_ns + rest_look_period_ns_ : 0;
+  return has_emptied;
 }
 
 bool Runtime::FoldIfDue(uint64_t now_ns, uint64_t length_ns) {
@@ -167,7 +190,15 @@ size_t Runtime::ReturnPages(bool is_quiet) {
   return returned;
 }
 
-void Runtime::AfterNap() { ReturnPages(true); }
+bool Runtime::has_leftovers() const {
+  const ThreadLocalHeap* heap = OwnHeap();
+  return has_dirty_pages() || (heap != nullptr && heap->cached_bytes() > 0);
+}
+
+void Runtime::AfterNap() {
+  if (ThreadLocalHeap* heap = OwnHeap(); heap != nullptr) heap->Flush(false);
+  ReturnPages(true);
+}
 
 void Runtime::IdleInterrupted() {
   uint32_t percent = static_cast<uint32_t>(options_.cpu_percent());

@@ -33,14 +33,25 @@ struct ThreadState {
   uint32_t program_heap_frees;  // how many, round
   uint8_t running_hooks;        // of the program's hooks, which run in this thread
   bool is_ending;               // this thread ends the program: program_hooks.h, [PH1]
+  // It waits for something, or has not used the allocator since: `heap` is no_heap meanwhile, and
+  // others may empty what it was (local/rest_state.h), resting_heap, which is set from the first
+  // rest on.
+  bool is_resting;
+  ThreadLocalHeap* resting_heap;
 };
 
 extern __thread ThreadState thread_state;
 
 inline bool HasHeap() { return thread_state.heap != &no_heap; }
 
+// Ends the calling thread's rest. Returns: its heap.
+ThreadLocalHeap* EndRest();
+
 // The thread's heap, also while malloc does not use it; null if it has none.
-inline ThreadLocalHeap* OwnHeap() { return HasHeap() ? thread_state.heap : thread_state.own_heap; }
+inline ThreadLocalHeap* OwnHeap() {
+  if (MESH_LIKELY(HasHeap())) return thread_state.heap;
+  return MESH_UNLIKELY(thread_state.is_resting) ? EndRest() : thread_state.own_heap;
+}
 
 // Marks the calling thread busy for the length of a scope.
 class BusyScope {

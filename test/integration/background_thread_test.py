@@ -77,6 +77,17 @@ def _own_thread(process: int) -> pathlib.Path:
     return found[0]
 
 
+@pytest.mark.parametrize("barrier", ["auto", "segv"])
+def test_heaps_of_waiting_threads_are_emptied(root: pathlib.Path, barrier: str) -> None:
+    """In every kind of wait, with signal handlers that use the heap at any point, and forks."""
+    for arguments in (["--kept"], ["--seed=1"], ["--seed=2", "--threads=7"]):
+        sandbox = harness.Sandbox(root, harness.library(), {"MESH_BARRIER": barrier})
+        outcome = sandbox.run(tiers.path("rests"), *arguments, status=None)
+        assert (outcome.status, outcome.stdout, outcome.stderr) == (0, b"", b""), harness.describe(
+            outcome
+        )
+
+
 def _status(task: pathlib.Path, key: str) -> str:
     for line in (task / "status").read_text().splitlines():
         name, _, value = line.partition(":")

@@ -46,6 +46,9 @@ uint64_t Doze::NextWait() {
 }
 Doze::~Doze() = default;
 
+RestScope::RestScope() { Note("rest"); }
+RestScope::~RestScope() { Note("awake"); }
+
 int CreateThread(ThreadCreator* libcs, pthread_t* thread, const pthread_attr_t* attributes,
                  void* (*function)(void*), void* argument) {
   Note("thread");

@@ -6,9 +6,9 @@
 namespace mesh {
 
 // What the hooks were called with since the last ClearHooks(), in order, one word each:
-// "block", "thread", "thrd", "sole", "permit", "resume", "fork", "parent", "child", "shared",
-// "close:3-3"; "lend:8:all" with a length for each piece, "back", "keep:100", "end", "action:11",
-// "blocked".
+// "block", "rest", "awake", "thread", "thrd", "sole", "permit", "resume", "fork", "parent",
+// "child", "shared", "close:3-3"; "lend:8:all" with a length for each piece, "back", "keep:100",
+// "end", "action:11", "blocked".
 extern std::string hook_calls;
 
 // What IsPublishing() says; false at first.

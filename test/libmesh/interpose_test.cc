@@ -315,7 +315,7 @@ TEST_F(CloneTest, SyscallCloneReturnsOnTheNewStack) {
 
 TEST_F(InterposeTest, ThreadsShareNothingNew) {
   std::thread([] {}).join();
-  EXPECT_EQ(Seen(), "thread");
+  EXPECT_EQ(Seen(), "thread rest awake");
 }
 
 TEST_F(InterposeTest, OtherSyscallsPassWithAllSixArguments) {

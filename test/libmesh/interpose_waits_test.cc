@@ -216,7 +216,7 @@ TEST_F(WaitsTest, ThreadsComeByOurs) {
   int code = 0;
   EXPECT_EQ(thrd_join(other, &code), thrd_success);
   EXPECT_EQ(code, 3);
-  EXPECT_EQ(hook_calls, "thread thrd");
+  EXPECT_EQ(hook_calls, "thread rest awake thrd rest awake");
 }
 
 TEST_F(WaitsTest, CallsForOneThreadAreAnnounced) {

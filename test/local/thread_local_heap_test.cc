@@ -4,9 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cerrno>
 #include <memory>
 #include <set>
+#include <thread>
 #include <vector>
 
 #include "src/local/thread_registry.h"
@@ -178,6 +180,78 @@ TEST_F(ThreadLocalHeapTest, AChildReclaimsWhatOthersHeld) {
   Free(mine, kept, kClass);
   registry_.Retire(mine);
   registry_.Retire(other);
+  CheckEmpty();
+}
+
+// The heap of a thread that waits is emptied by who finds it in the same rest twice; the owner has
+// it back at once, empty or not.
+TEST_F(ThreadLocalHeapTest, WhoRestsIsEmptied) {
+  ThreadLocalHeap* heap = Acquire();
+  Free(heap, Allocate(heap, kClass), kClass);
+  const size_t kept = heap->cached_bytes();
+  EXPECT_GT(kept, 0u);
+  EXPECT_EQ(registry_.EmptyResting(true), 0u);  // awake
+
+  ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
+  EXPECT_EQ(registry_.EmptyResting(false), 0u);
+  heap->rest().End();
+  ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
+  EXPECT_EQ(registry_.EmptyResting(false), 0u);  // another rest
+  EXPECT_EQ(registry_.EmptyResting(false), kept);
+  EXPECT_EQ(registry_.EmptyResting(false), 0u);
+  EXPECT_EQ(registry_.EmptyResting(true), 0u);
+  CheckEmpty();
+  heap->rest().End();
+
+  void* object = Allocate(heap, kClass);
+  Free(heap, object, kClass);
+  ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
+  EXPECT_GT(registry_.EmptyResting(true), 0u);
+  heap->rest().End();
+  registry_.Retire(heap);
+  CheckEmpty();
+}
+
+TEST_F(ThreadLocalHeapTest, ARestThatWasCalledOffDoesNotBegin) {
+  ThreadLocalHeap* heap = Acquire();
+  const uint32_t number = heap->rest().Number();
+  // A signal handler between the two.
+  heap->rest().End();
+  EXPECT_FALSE(heap->rest().Begin(number));
+  EXPECT_EQ(heap->rest().CurrentRest(), 0u);
+  EXPECT_TRUE(heap->rest().Begin(heap->rest().Number()));
+  EXPECT_NE(heap->rest().CurrentRest(), 0u);
+  registry_.Retire(heap);
+}
+
+// Owners that wake while their heap is taken wait for it; objects stay what they are.
+TEST_F(ThreadLocalHeapTest, OwnersWakeWhileTheirHeapsAreEmptied) {
+  constexpr int kThreads = 3;
+  constexpr int kRests = 3000;
+  std::atomic<int> at_work = kThreads;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; i++) {
+    ThreadLocalHeap* heap = Acquire();
+    threads.emplace_back([&, heap, i] {
+      std::vector<uint64_t*> objects(50);
+      for (int rest = 0; rest < kRests; rest++) {
+        for (uint64_t*& object : objects) {
+          object = static_cast<uint64_t*>(Allocate(heap, kClass));
+          *object = static_cast<uint64_t>(i);
+        }
+        for (uint64_t* object : objects) {
+          ASSERT_EQ(*object, static_cast<uint64_t>(i));
+          Free(heap, object, kClass);
+        }
+        ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
+        heap->rest().End();
+      }
+      registry_.Retire(heap);
+      at_work--;
+    });
+  }
+  while (at_work > 0) registry_.EmptyResting(true);
+  for (std::thread& thread : threads) thread.join();
   CheckEmpty();
 }
 
