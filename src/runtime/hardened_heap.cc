@@ -102,9 +102,12 @@ void RequireSmallSize(const void* object, SizeClass size_class, size_t size, siz
   RequireAlignment(object, alignment);
   if (size == kAnySize) return;
   SlotGuard::RequireInUse(object);
-  bool fits = size <= kSizeClasses[size_class].size;
+  const size_t room = kSizeClasses[size_class].size;
+  bool fits = size <= room;
   if (secure_policy.has_canaries) {
-    fits = SlotGuard::SizeOf(object, size_class) == size;
+    // One of a heap that has ended has all of its slot, whatever it was made as.
+    const size_t made = SlotGuard::SizeOf(object, size_class);
+    fits = made == room ? fits : size == made;
   } else if (alignment != 0) {
     fits =
         AlignedClassFor(size, alignment < kMinAlignment ? kMinAlignment : alignment) == size_class;

@@ -11,6 +11,7 @@
 #include "src/base/units.h"
 #include "src/runtime/fast_path.h"
 #include "src/runtime/heap.h"
+#include "src/runtime/program_heaps.h"
 #include "src/runtime/runtime.h"
 #include "src/secure/policy.h"
 
@@ -46,6 +47,21 @@ TEST_F(HardenedHeapTest, SizesAreExact) {
     }
     memset(object, 2, UsableSize(object));
     SlowFreeSized(object, size, 0);
+  }
+}
+
+// Nobody knows any more what they were asked for.
+TEST_F(HardenedHeapTest, ObjectsOfADeletedHeapAreFreedByTheirSize) {
+  for (size_t size : {1u, 40u, 48u, 5000u, 100000u}) {
+    ProgramHeap* heap = NewHeap();
+    void* object = AllocateIn(heap, size, 16, false);
+    void* aligned = AllocateIn(heap, size, 4096, false);
+    void* grown = AllocateIn(heap, size, 16, false);
+    DeleteHeap(heap);
+    SlowFreeSized(object, size, 0);
+    SlowFreeSized(aligned, size, 4096);
+    grown = Realloc(grown, 3 * size);
+    SlowFreeSized(grown, 3 * size, 0);
   }
 }
 
