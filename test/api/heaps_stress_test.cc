@@ -2,8 +2,8 @@
 // visit, delete and destroy heaps, set default ones, compact all the while, and fork children that
 // go on with all of it. Every byte of every object is checked.
 //
-// MESH_TEST_SEED repeats a run as far as threads let it; the seed is printed. Under
-// ThreadSanitizer, which does not follow the children of threaded processes, there are no forks.
+// MESH_TEST_SEED repeats a run as far as threads let it; the seed is printed. There are no forks
+// under a sanitizer that does not follow the children of threaded processes.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -270,7 +270,7 @@ TEST(HeapsStress, ThreadsAgree) {
 
 // A model that the forking thread alone uses, while others use theirs in the same heaps' classes.
 TEST(HeapsStress, ChildrenGoOn) {
-  if (mesh::kThreadSanitizer) GTEST_SKIP() << "children of threaded processes are not followed";
+  if (!mesh::kFollowsForks) GTEST_SKIP() << "the sanitizer does not follow children";
   unsigned seed = Seed();
   Model model(seed);
   Model of_others(seed + 1);

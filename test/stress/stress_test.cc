@@ -4,8 +4,8 @@
 // shadow model.
 //
 // MESH_STRESS_SECONDS (2) is the length of each test, MESH_TEST_SEED repeats one as far as threads
-// let it; the seed is printed. Under ThreadSanitizer, which does not follow the children of
-// threaded processes, there are no forks.
+// let it; the seed is printed. There are no forks under a sanitizer that does not follow the
+// children of threaded processes.
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <signal.h>
@@ -188,7 +188,7 @@ class Stress : public testing::Test {
       if (draw(4) == 0) Runtime::Get().Collect(statistics.get());
       if (draw(4) == 0) Runtime::Get().global().Scavenge();
       if (draw(16) == 0) LoseDescriptors(Runtime::Get().global());
-      if (!kThreadSanitizer && draw(4) == 0) ForkOnce(model, draw);
+      if (kFollowsForks && draw(4) == 0) ForkOnce(model, draw);
       model.CheckAll();
     }
     model.FreeAll();
