@@ -182,7 +182,7 @@ void Arena::FreeSpan(SpanId id, PageCount pages, bool dirty) {
   Run run{id, pages};
   if (guards_spans_) TakeGuardsDownLocked(true, 1, &run);
   small_runs_.Give(run.id, run.pages, dirty);
-  if (dirty) LimitDirtyLocked(true);
+  if (dirty) LimitDirtyLocked(true, pages);
 }
 
 bool Arena::SeekSpan(SpanId* cursor, SizeClass size_class, PageCount* pages) {
@@ -219,7 +219,7 @@ PageCount Arena::DirtyLimitLocked(bool small) const {
                : kLargeDirtyAllowance + committed / kLargeDirtyShare;
 }
 
-void Arena::LimitDirtyLocked(bool small) {
+void Arena::LimitDirtyLocked(bool small, PageCount given) {
   PageCount limit = DirtyLimitLocked(small);
   PageHeap& runs = HeapOf(small);
   if (runs.dirty_pages() <= limit) return;
@@ -228,8 +228,11 @@ void Arena::LimitDirtyLocked(bool small) {
     has_excess_.store(true, std::memory_order_relaxed);
     return;
   }
-  // Half of it goes at once, so that the next spans that come and go find it quiet again.
-  statistics_.purged_pages_total += runs.Purge(limit / 2, UINT32_MAX);
+  // A step, so that whoever happens to free the page beyond the limit does not pay for all of them;
+  // more than a step where as much has come.
+  PageCount most = small ? kSmallLimitStep : kLargeLimitStep;
+  if (given > most / 2) most = 2 * given;
+  statistics_.purged_pages_total += runs.Purge(limit / 2, most);
 }
 
 void Arena::ReturnExcess() {
@@ -247,21 +250,23 @@ void Arena::ReturnExcess() {
   }
 }
 
-size_t Arena::ReturnDownTo(bool small, PageCount keep) {
+size_t Arena::ReturnDownTo(bool small, PageCount keep, size_t most) {
   size_t returned = 0;
-  while (true) {
+  while (returned < most) {
     MutexLock lock(lock_);
     PageCount pages = HeapOf(small).Purge(keep, kReturnStep);
     statistics_.purged_pages_total += pages;
     returned += pages;
-    if (pages < kReturnStep) return returned;
+    if (pages < kReturnStep) break;
   }
+  return returned;
 }
 
-size_t Arena::Purge(size_t keep_bytes) {
+size_t Arena::Purge(size_t keep_bytes, size_t most_bytes) {
   TakeBackCached();
   PageCount keep = static_cast<PageCount>(keep_bytes >> kPageShift);
-  return (ReturnDownTo(true, keep / 2) + ReturnDownTo(false, keep / 2)) << kPageShift;
+  size_t most = most_bytes >> kPageShift;
+  return (ReturnDownTo(true, keep / 2, most) + ReturnDownTo(false, keep / 2, most)) << kPageShift;
 }
 
 ArenaStatistics Arena::statistics() {

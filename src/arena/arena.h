@@ -104,9 +104,10 @@ class Arena {
   // Returns false when the kernel refuses; nothing has changed.
   bool MoveLarge(SpanId from, SpanId to);
 
-  // Returns memory of free runs to the system until `keep_bytes` are dirty. Returns bytes returned.
-  // The lock is let go after each piece of 4 MiB.
-  size_t Purge(size_t keep_bytes);
+  // Returns memory of free runs to the system until `keep_bytes` are dirty, or `most_bytes` of each
+  // kind of segment were returned. Returns bytes returned. The lock is let go after each piece of
+  // 4 MiB.
+  size_t Purge(size_t keep_bytes, size_t most_bytes = SIZE_MAX);
 
   // Somebody else looks after free runs (ReturnExcess()): threads that free pages return memory
   // only when twice as much as may wait is there.
@@ -201,6 +202,11 @@ class Arena {
   static constexpr PageCount kCommitStep = 256;
   // Pages that are returned under one hold of the lock: a few hundred microseconds.
   static constexpr PageCount kReturnStep = 1024;
+  // Pages that a thread returns which frees a span beyond the limit: up to 300 us, as they may lie
+  // apart. And which frees a large object, whose own length is of that order: what fits seldom had
+  // better go at once.
+  static constexpr PageCount kSmallLimitStep = 256;
+  static constexpr PageCount kLargeLimitStep = 8192;
 
   // Where a large object may lie: in a run that lies ready with its memory, or wherever it fits.
   SpanId TakeCached(size_t pages, size_t alignment);
@@ -250,9 +256,10 @@ class Arena {
   void FreeHugeLocked(SpanId id) REQUIRES(lock_);
   bool ResizeHugeLocked(SpanId id, size_t pages) REQUIRES(lock_);
   PageCount DirtyLimitLocked(bool small) const REQUIRES(lock_);
-  void LimitDirtyLocked(bool small) REQUIRES(lock_);
-  // Returns memory until `keep` pages are dirty. Returns pages returned.
-  size_t ReturnDownTo(bool small, PageCount keep);
+  // `given` pages have just become dirty: returns memory when more waits than may.
+  void LimitDirtyLocked(bool small, PageCount given) REQUIRES(lock_);
+  // Returns memory until `keep` pages are dirty, or `most` were returned. Returns pages returned.
+  size_t ReturnDownTo(bool small, PageCount keep, size_t most = SIZE_MAX);
 
   RunCache cache_;
   Mutex lock_{LockRank::kArena};

@@ -83,8 +83,8 @@ void Arena::GiveLarge(std::span<const RunCache::Run> runs) {
     NoteEndedLocked(run.pages);
     PageMap::ClearLarge(run.id, run.pages);
     large_runs_.Give(run.id, run.pages, true);
+    LimitDirtyLocked(false, run.pages);
   }
-  LimitDirtyLocked(false);
 }
 
 void Arena::FreeLarge(SpanId id) {
@@ -111,7 +111,7 @@ void Arena::FreeLarge(SpanId id) {
     TakeGuardsDownLocked(false, guard_pages, &run);
   }
   large_runs_.Give(run.id, run.pages, !fresh, static_cast<PageCount>(there));
-  LimitDirtyLocked(false);
+  LimitDirtyLocked(false, run.pages);
 }
 
 bool Arena::ResizeLarge(SpanId id, size_t pages) {
@@ -142,7 +142,7 @@ bool Arena::ResizeLargeLocked(SpanId id, size_t pages) {
     // A record inside the object becomes a free run's; the head's stays.
     large_runs_.Give(id + wanted, old - wanted, true);
     object->SetPages(wanted);
-    LimitDirtyLocked(false);
+    LimitDirtyLocked(false, old - wanted);
     return true;
   }
   PageCount more = wanted - old;

@@ -118,7 +118,7 @@ class Runtime {
     // order: relaxed; of idle work, which leaves them.
     return has_dirty_pages_.load(std::memory_order_relaxed);
   }
-  size_t ReturnPages(bool is_quiet);
+  size_t ReturnPages(bool is_quiet, size_t most_bytes);
   Pacer::Outcome Turn(uint64_t length_ns, bool is_quiet);
   // By the background thread: empties the heaps of threads that rest, when it is time. Returns:
   // whether there was anything in them.
@@ -140,6 +140,7 @@ class Runtime {
   uint64_t began_ns_ = 0;
   std::atomic<uint64_t> period_ns_{0};
   std::atomic<uint64_t> next_pass_ns_{0};
+  std::atomic<uint64_t> next_mesh_ns_{0};  // on slow paths
   std::atomic<uint64_t> next_fold_ns_{0};
   std::atomic<uint64_t> fold_period_ns_{0};
   std::atomic<uint64_t> fold_activity_{0};    // at the last fold

@@ -23,6 +23,8 @@ constexpr uint64_t kBusyPeriods = 4;
 // the same rest; without news there are some looks more, ever more rarely, and then none.
 constexpr uint64_t kRestLookNs = 200 * kNsPerMs;
 constexpr uint64_t kMostRestLookNs = 8 * kRestLookNs;
+// Memory that a thread of the program returns at a time: a few hundred microseconds.
+constexpr size_t kReturnBytes = 4 * kMiB;
 // Slow paths between two looks at the clock.
 constexpr uint64_t kClockInterval = 16;
 
@@ -69,7 +71,7 @@ Pacer::Outcome Runtime::Turn(uint64_t length_ns, bool is_quiet) {
   if (!pass.is_complete) return outcome;
   if (FoldIfDue(now, length_ns)) outcome.has_gained = true;
   outcome.again_ns = Sooner(NextFold(), next_rest_look_ns_);
-  if (ReturnPages(is_quiet) > 0) outcome.has_gained = true;
+  if (ReturnPages(is_quiet, SIZE_MAX) > 0) outcome.has_gained = true;
   return outcome;
 }
 
@@ -133,14 +135,19 @@ void Runtime::Work(uint64_t now_ns) {
   if (!next_pass_ns_.compare_exchange_strong(next, now_ns + period, std::memory_order_relaxed)) {
     return;
   }
-  if (meshing_) {
+  // Either, so that no thread is held up for both.
+  bool has_more = meshing_ && now_ns >= next_mesh_ns_.load(std::memory_order_relaxed);
+  if (has_more) {
     global_.CompactBriefly(now_ns + kSliceNs, false);
     FoldIfDue(now_ns, kSliceNs);
+    next_mesh_ns_.store(now_ns + period, std::memory_order_relaxed);
+  } else {
+    has_more = ReturnPages(false, kReturnBytes) >= kReturnBytes;
   }
-  ReturnPages(false);
   uint64_t end_ns = os::MonotonicNs();
   uint32_t percent = static_cast<uint32_t>(options_.cpu_percent());
-  uint64_t rest_ns = std::max(period, RestAfter(end_ns - now_ns, percent));
+  uint64_t rest_ns = RestAfter(end_ns - now_ns, percent);
+  if (!has_more && rest_ns < period) rest_ns = period;
   next_pass_ns_.store(end_ns + rest_ns, std::memory_order_relaxed);
 }
 
@@ -172,7 +179,7 @@ bool Runtime::IdleSlice() {
   // A pass that has gained is followed by another: mappings may be counted anew.
   bool has_gained = pass.freed > 0;
   if (FoldIfDue(now, kSliceNs)) has_gained = true;
-  ReturnPages(is_quiet);
+  if (ReturnPages(is_quiet, kReturnBytes) >= kReturnBytes) has_gained = true;
   if (has_gained) return true;
   if (pass.is_complete) done_activity_.store(activity, std::memory_order_relaxed);
   uint64_t period = period_ns_.load(std::memory_order_relaxed);
@@ -180,11 +187,11 @@ bool Runtime::IdleSlice() {
   return false;
 }
 
-// What has not been used again for a period is halved; all of it when nothing uses the heap.
-// Returns: bytes returned.
-size_t Runtime::ReturnPages(bool is_quiet) {
+// What has not been used again for a period is halved; all of it when nothing uses the heap; about
+// `most_bytes` at a time. Returns: bytes returned.
+size_t Runtime::ReturnPages(bool is_quiet, size_t most_bytes) {
   Arena& arena = global_.arena();
-  size_t returned = arena.Purge(is_quiet ? 0 : arena.statistics().dirty_bytes / 2);
+  size_t returned = arena.Purge(is_quiet ? 0 : arena.statistics().dirty_bytes / 2, most_bytes);
   // order: relaxed; see has_dirty_pages().
   has_dirty_pages_.store(arena.statistics().dirty_bytes > 0, std::memory_order_relaxed);
   return returned;
@@ -197,7 +204,7 @@ bool Runtime::has_leftovers() const {
 
 void Runtime::AfterNap() {
   if (ThreadLocalHeap* heap = OwnHeap(); heap != nullptr) heap->Flush(false);
-  ReturnPages(true);
+  ReturnPages(true, kReturnBytes);
 }
 
 void Runtime::IdleInterrupted() {

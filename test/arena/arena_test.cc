@@ -112,6 +112,29 @@ TEST(Arena, PurgeStopsWhereItIsTold) {
   arena->CheckInvariants();
 }
 
+// Whoever frees the span beyond the limit returns a little, and the others their part.
+TEST(Arena, NoFreeOfASpanReturnsMuch) {
+  constexpr size_t kSpans = 40'000;
+  constexpr size_t kMostAtOnce = 256;
+  auto arena = MakeArena();
+  const SizeClass size_class = ClassFor(64);
+  std::vector<SpanId> spans;
+  for (size_t i = 0; i < kSpans; i++) spans.push_back(arena->AllocateSpan(size_class, 1));
+  size_t returned = 0;
+  for (SpanId id : spans) {
+    arena->FreeSpan(id, 1, true);
+    const size_t now = arena->statistics().purged_pages_total;
+    EXPECT_LE(now - returned, kMostAtOnce);
+    returned = now;
+  }
+  EXPECT_GT(returned, 0u);
+  // What may wait: 16 MiB, and a half of what is committed.
+  EXPECT_LE(arena->statistics().dirty_bytes, 16 * kMiB + arena->statistics().committed_bytes / 2);
+  arena->CheckInvariants();
+  // In whole pieces of 4 MiB.
+  EXPECT_EQ(arena->Purge(0, kPageSize), 4 * kMiB);
+}
+
 TEST(Arena, SomebodyElseReturnsWhatIsTooMuch) {
   constexpr size_t kPages = 60'000;
   for (bool defers : {false, true}) {
