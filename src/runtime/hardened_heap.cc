@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "src/arena/page_map.h"
+#include "src/global/program_heaps.h"
 #include "src/runtime/default_heap.h"
 #include "src/runtime/fast_path.h"
 #include "src/runtime/misuse.h"
@@ -254,6 +255,10 @@ void* HardenedRealloc(void* object, size_t size) {
   PageEntry entry = EntryOf(object);
   if (IsSmall(entry)) return ResizeSmall(object, entry, size);
   if (entry.size_class() == kLargeClass) return ResizeLarge(object, size);
+  if (entry.size_class() == kProgramHeapClass) {
+    // Another thread is just about to hand it over to the main heap.
+    return CopyTo(object, Runtime::Get().global().program_heaps().UsableSize(object), size);
+  }
   if (!zero_objects.Contains(object)) RefuseForeign(object);
   zero_objects.RequireInUse(object);
   return CopyTo(object, 0, size);

@@ -210,15 +210,16 @@ void* ReallocIn(ProgramHeap* from, void* object, size_t size) {
   if (usable > kMaxSmallSize) {
     if (void* resized = source.try_resize(object, size)) return resized;
   }
-  bool is_over = false;
+  // Another thread may be about to hand its objects over: an even generation is no heap's. [PR1]
   const uint32_t generation = from->generation();
+  bool is_over = generation % 2 == 0;
   const size_t wanted = KeepInPlace::Wanted(usable, size);
-  void* fresh = AllocateFrom(from, generation, wanted, kMinAlignment, false, &is_over);
-  if (fresh == nullptr && wanted > size) {
+  void* fresh = nullptr;
+  if (!is_over) fresh = AllocateFrom(from, generation, wanted, kMinAlignment, false, &is_over);
+  if (fresh == nullptr && wanted > size && !is_over) {
     fresh = AllocateFrom(from, generation, size, kMinAlignment, false, &is_over);
   }
-  // Handed over by another thread meanwhile.
-  if (is_over) return Realloc(object, size);
+  if (is_over) fresh = Malloc(size);
   if (fresh == nullptr) {
     if (size <= usable) return object;
     return AskForMemory(size) ? Realloc(object, size) : nullptr;

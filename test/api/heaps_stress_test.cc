@@ -268,6 +268,42 @@ TEST(HeapsStress, ThreadsAgree) {
   model.DestroyAll();
 }
 
+// Who deletes a heap hands its objects over, while others free and resize them: none is left in it
+// for the next heap that takes its place.
+TEST(HeapsStress, ObjectsAreResizedWhileTheirHeapIsDeleted) {
+  std::mt19937 random(Seed());
+  for (int round = 0; round < 150; round++) {
+    mesh_heap_t* heap = mesh_heap_new();
+    std::vector<void*> objects;
+    for (int i = 0; i < 1500; i++) {
+      size_t size = 1 + random() % (i % 100 == 0 ? 100'000 : 2'000);
+      objects.push_back(memset(mesh_heap_malloc(heap, size), i, size));
+    }
+    std::atomic<bool> goes = false;
+    std::vector<std::thread> threads;
+    for (size_t t = 0; t < kThreads; t++) {
+      threads.emplace_back([&, t] {
+        while (!goes) std::this_thread::yield();
+        for (size_t i = t; i < objects.size(); i += kThreads) {
+          objects[i] = mesh_realloc(objects[i], 2'500 + i);
+        }
+      });
+    }
+    goes = true;
+    mesh_heap_delete(heap);
+    for (std::thread& thread : threads) thread.join();
+    heap = mesh_heap_new();
+    auto visitor = [](mesh_heap_t*, void*, size_t, void*) { return false; };
+    EXPECT_EQ(mesh_heap_visit_blocks(heap, visitor, nullptr), 0) << "round " << round;
+    mesh_heap_destroy(heap);
+    for (size_t i = 0; i < objects.size(); i++) {
+      EXPECT_TRUE(mesh_heap_contains(nullptr, objects[i]));
+      EXPECT_EQ(*static_cast<unsigned char*>(objects[i]), i & 0xff);
+      mesh_free(objects[i]);
+    }
+  }
+}
+
 // A model that the forking thread alone uses, while others use theirs in the same heaps' classes.
 TEST(HeapsStress, ChildrenGoOn) {
   if (!mesh::kFollowsForks) GTEST_SKIP() << "the sanitizer does not follow children";
