@@ -160,7 +160,7 @@ MESH_RETURNS_RESIZED void* mesh_heap_realloc_aligned(mesh_heap_t* heap, void* ob
 size_t mesh_heap_collect(mesh_heap_t* heap, bool force);
 
 /* Whether an object lies in the heap; NULL: in the main heap. Any address; that of a free object
- * may give true. */
+ * may give true. Of a heap that has ended: false. */
 bool mesh_heap_contains(const mesh_heap_t* heap, const void* object);
 
 /* From now on malloc() and its relatives, operator new, and what this header has without a heap
