@@ -123,13 +123,15 @@ void Runtime::Harden(int level) {
   if (policy.has_states == 0) return;
   // Of its own: who learns of a canary learns nothing of where objects lie.
   uint64_t seed = options_.seed() != 0 ? NewSeed() : os::RandomSeed();
-  if (policy.has_canaries && !Canary::Draw(seed)) policy = SecurePolicy::Of(1);
-  if (policy.has_canaries) zero_objects.Reserve(NewSeed());
+  if (!Canary::Draw(seed)) {
+    secure_policy = SecurePolicy::Of(1);
+    return;
+  }
+  zero_objects.Reserve(NewSeed());
   if (policy.guards_large) global_.arena().GuardLarge(NewSeed());
   if (policy.guards_spans) global_.arena().GuardSpans();
   if (policy.shuffles) order_ = SlotOrder::kShuffled;
   global_.arena().KeepSlotStates();
-  secure_policy = policy;
   LookAtEach();
 }
 

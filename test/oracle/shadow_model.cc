@@ -7,6 +7,7 @@
 
 #include "src/runtime/heap.h"
 #include "src/runtime/runtime.h"
+#include "src/secure/policy.h"
 
 namespace mesh {
 namespace {
@@ -15,10 +16,6 @@ constexpr size_t kPage = 4096;
 // Of longer objects only both ends and a word of each page are written and read.
 constexpr size_t kWholeLimit = 8192;
 constexpr size_t kEveryAlignment = sizeof(void*) * 2;
-
-// Levels of MESH_SECURE from which on sizes are as asked for, and fresh objects are zeros.
-constexpr int64_t kExactLevel = 2;
-constexpr int64_t kClearingLevel = 3;
 
 void* MakeObject(void*, size_t size, size_t alignment, bool zeroed) {
   if (zeroed) return Calloc(size);
@@ -57,9 +54,10 @@ bool IsZero(const char* at, size_t bytes) {
 
 ShadowModel::ShadowModel(const char* name, uint64_t seed, size_t max_objects)
     : name_(name), seed_(seed), max_objects_(max_objects), source_(kMallocFamily) {
-  const int64_t level = Runtime::Get().options().secure();
-  has_exact_sizes_ = level >= kExactLevel;
-  is_cleared_ = level >= kClearingLevel;
+  Runtime::Get();
+  // Of what was asked for, what the heap has come to: without canaries, if there was no memory.
+  has_exact_sizes_ = secure_policy.has_canaries;
+  is_cleared_ = secure_policy.clears;
 }
 
 void ShadowModel::Fail(const char* what, const Object& object, size_t at) const {
