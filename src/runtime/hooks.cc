@@ -37,10 +37,6 @@ void BeginRest() {
   thread_state.is_resting = false;
 }
 
-void EndRestIfAny() {
-  if (thread_state.is_resting) EndRest();
-}
-
 }  // namespace
 
 ThreadLocalHeap* EndRest() {
@@ -127,7 +123,7 @@ void AfterFork(ForkPermit permit) {
 }
 
 bool BeforeForkRaw() {
-  static_cast<void>(OwnHeap());  // no rest goes on in the child
+  EndRestIfAny();  // none goes on in the child
   ForkHandler& handler = Runtime::Get().fork_handler();
   if (handler.Prepare()) {
     LockProgramHooks();

@@ -82,7 +82,7 @@ size_t SegmentSize() {
 }
 
 void ForkPrepare() {
-  static_cast<void>(OwnHeap());  // no rest goes on in the child
+  EndRestIfAny();  // none goes on in the child
   Runtime::Get().fork_handler().Prepare();
   LockProgramHooks();
 }
@@ -170,7 +170,7 @@ ThreadLocalHeap* Runtime::AttachThread() {
 }
 
 void Runtime::ThreadExit(void* heap) {
-  static_cast<void>(OwnHeap());  // ends a rest
+  EndRestIfAny();
   thread_state.heap = &no_heap;
   thread_state.default_heap = nullptr;
   thread_state.own_heap = nullptr;

@@ -46,6 +46,9 @@ inline bool HasHeap() { return thread_state.heap != &no_heap; }
 
 // Ends the calling thread's rest. Returns: its heap.
 ThreadLocalHeap* EndRest();
+inline void EndRestIfAny() {
+  if (thread_state.is_resting) EndRest();
+}
 
 // The thread's heap, also while malloc does not use it; null if it has none.
 inline ThreadLocalHeap* OwnHeap() {
