@@ -117,8 +117,8 @@ class Compactor {
   static constexpr uint32_t kLeastBatch = 2 * (kMoveWeight + 1);
   static constexpr uint32_t kLargestBatch = 1024;
 
-  // Looks of a step (GroupPacker): about 100 us.
-  static constexpr uint64_t kLooksPerStep = 1 << 17;
+  // Looks of a step (GroupPacker): about 150 us.
+  static constexpr uint64_t kLooksPerStep = 1 << 16;
 
   // Spans that have become private again before the segments are registered anew: until then each
   // stays a mapping of its own.
@@ -135,7 +135,7 @@ class Compactor {
     uint32_t group_count[kMaxCandidates];
     uint32_t members[kMaxCandidates];
     uint16_t counts[kMaxCandidates];
-    PackerBlock blocks[kMaxCandidates / 64];
+    PackerBlock blocks[kMaxCandidates / PackerBlock::kColumns];
     FrameDemand demands[kClassCount];
   };
 

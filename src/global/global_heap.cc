@@ -9,8 +9,8 @@
 namespace mesh {
 namespace {
 
-// Looks of the packer for one size class. Brief: half a millisecond. Otherwise tens of thousands of
-// spans are tried all against all; in slices, where nobody waits for it.
+// Looks of the packer for one size class. Brief: a millisecond at most. Otherwise tens of thousands
+// of spans are tried all against all; in slices, where nobody waits for it.
 constexpr uint64_t kBriefLooks = uint64_t{1} << 19;
 constexpr uint64_t kThoroughLooks = uint64_t{1} << 27;
 

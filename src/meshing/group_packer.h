@@ -1,12 +1,20 @@
-// GroupPacker: groups of more than two, by first fit decreasing.
+// GroupPacker: groups of more than two spans.
 //
-// Spans are taken fullest first, and each joins the first open group that none of its slots is set
-// in, or opens a group of its own. Finding the fewest groups is minimum clique cover, NP-hard
-// (PLDI'19 s.5.1); at low occupancy groups reach far below what pairs can (docs/design.md, "What to
-// mesh"). Which of 64 groups have a slot set is one word, so that a span is tried with 64 groups by
-// a look at a word for each of its slots. The number of looks is bounded: where all groups cannot
-// be tried, the newest are, which have the most room. Room: meshing; above base. Thread rule: works
-// on the caller's arrays; allocates nothing.
+// Finding the fewest groups is minimum clique cover, NP-hard (PLDI'19 s.5.1); at low occupancy
+// groups reach far below what pairs can (docs/design.md, "What to mesh"). Two ways:
+//
+//   group by group   A group begins with the fullest span that is left, and takes, as long as any
+//                    fits, the one with the most bits, less what the others that fit would lose by
+//                    it: the more of them need its slots, the worse. In the spirit of Leighton's
+//                    RLF, which colours graphs (1979).
+//   first fit        Spans are taken fullest first, and each joins the first open group that none
+//                    of its slots is set in, or opens one. As good where slots are few, and much
+//                    faster. Where not all groups can be tried, the newest are: they have most
+//                    room.
+//
+// In a block of 512 columns, a row says which of them have a slot set: columns are spans in the one
+// way, groups in the other. A look is one row, or one slot of a span; looks are bounded in number.
+// Room: meshing; above base. Thread rule: works on the caller's arrays; allocates nothing.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +25,13 @@
 
 namespace mesh {
 
-// 64 groups, a bit each.
+// As many columns as a cache line has bits.
 struct PackerBlock {
-  uint64_t closed;               // those that nothing fits in, and those that are not there yet
-  uint64_t with[Bitmap::kBits];  // [slot]: those that have it set
+  static constexpr uint32_t kWords = 8;
+  static constexpr uint32_t kColumns = 64 * kWords;
+
+  uint64_t closed[kWords];               // columns to leave alone, or that are not there
+  uint64_t with[Bitmap::kBits][kWords];  // [slot]: columns that have it set
 };
 
 // Scratch and result of one packing; each array has one element a span.
@@ -30,31 +41,37 @@ struct PackerArrays {
   std::span<Bitmap> group_bits;     // out: the bits of each group
   std::span<uint32_t> group_count;  // out: the bits set in each group
   std::span<uint32_t> members;      // out: the spans in each group
-  std::span<PackerBlock> blocks;    // scratch: one for 64 spans or fewer
+  std::span<PackerBlock> blocks;    // scratch: one for PackerBlock::kColumns spans or fewer
 };
 
 struct PackLimits {
   SlotIndex slots = 0;       // slots of a span
   uint32_t max_members = 0;  // spans that a group may have
-  uint64_t max_looks = 0;    // in all
+  uint64_t max_looks = 0;    // in all, or as many as one block a span takes
 };
 
 // How far a packing has come; begins as all zeros.
 struct PackProgress {
+  enum class Stage : uint8_t { kBegin, kBuild, kGroupByGroup, kFirstFit, kDone };
+
+  Stage stage = Stage::kBegin;
+  uint32_t built = 0;       // blocks of spans
   uint32_t next = 0;        // spans before it, in the order, are in a group
   uint32_t groups = 0;      // groups so far
+  uint32_t first_fit = 0;   // the first group that blocks of groups tell of
   uint32_t first_open = 0;  // every group before it is closed
+  uint64_t looks = 0;       // taken so far
 };
 
-// Packs as much of `spans` as `most_looks` (or one span) are enough for. The arrays
-// stay as they are from call to call; result as PackGroups(), once this returns true.
+// Packs as much of `spans` as `most_looks` are enough for, or a group. The arrays stay as they are
+// from call to call; result as PackGroups(), once this returns true.
 bool PackSome(std::span<const Bitmap> spans, std::span<const uint16_t> counts,
               const PackLimits& limits, PackerArrays arrays, uint64_t most_looks,
               PackProgress* progress);
 
 // Packs `spans`, whose bit counts are `counts`.
 // Returns: groups, those of a single span included; spans.size() minus it is the spans freed.
-// Cost:    limits.max_looks at most, and one pass to sort.
+// Cost:    limits.max_looks, a look for each slot set, and one pass to sort.
 uint32_t PackGroups(std::span<const Bitmap> spans, std::span<const uint16_t> counts,
                     const PackLimits& limits, PackerArrays arrays);
 

@@ -32,10 +32,16 @@ void CheckGroups(const std::vector<Bitmap>& spans, const PackLimits& limits) {
   for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
   std::vector<uint32_t> order(count), group(count), group_count(count), members(count);
   std::vector<Bitmap> group_bits(count);
-  std::vector<PackerBlock> blocks(count / 64 + 1);
-  uint32_t groups =
-      PackGroups(spans, counts, limits, {order, group, group_bits, group_count, members, blocks});
+  std::vector<PackerBlock> blocks(count / PackerBlock::kColumns + 1);
+  PackerArrays arrays{order, group, group_bits, group_count, members, blocks};
+  uint32_t groups = PackGroups(spans, counts, limits, arrays);
   MESH_CHECK(groups <= count);
+  // In steps: the same.
+  const std::vector<uint32_t> whole = group;
+  PackProgress progress;
+  while (!PackSome(spans, counts, limits, arrays, 1, &progress)) {
+  }
+  MESH_CHECK(spans.empty() || (progress.groups == groups && group == whole));
   std::vector<Bitmap> bits(count);
   std::vector<uint32_t> sizes(count);
   for (size_t i = 0; i < count; i++) {
@@ -57,11 +63,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   mesh::FuzzInput input(data, size);
   mesh::SlotIndex slots = 1 + input.Below(mesh::Bitmap::kBits);
   uint32_t probes = input.Below(100);
-  mesh::PackLimits limits{slots, 1 + input.Below(40), input.Below(100000)};
+  // Few looks or many: first fit, or group by group.
+  mesh::PackLimits limits{slots, 1 + input.Below(40), uint64_t{1} << input.Below(24)};
+  uint32_t most_live = 1 + input.Below(40);
   std::vector<mesh::Bitmap> spans;
   while (!input.empty() && spans.size() < mesh::kMaxSpans) {
     mesh::Bitmap bits;
-    for (uint32_t live = input.Below(12); live > 0; live--) bits.Set(input.Below(slots));
+    for (uint32_t live = input.Below(most_live); live > 0; live--) bits.Set(input.Below(slots));
     spans.push_back(bits);
   }
   mesh::CheckPairs(spans, probes, size);

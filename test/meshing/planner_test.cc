@@ -73,35 +73,78 @@ TEST(SplitMesher, ReachesTheBoundOfThePaper) {
   }
 }
 
+// Spans of which each slot is in use with a chance of `live`, or so much less or more in each half
+// of them.
+std::vector<Bitmap> MixedSpans(uint32_t count, SlotIndex slots, double live, double spread,
+                               uint64_t seed) {
+  Random random(seed);
+  std::vector<Bitmap> spans(count);
+  for (Bitmap& bits : spans) {
+    double chance = live + (random.Below(2) == 0 ? -spread : spread);
+    for (SlotIndex slot = 0; slot < slots; slot++) {
+      if (random.Below(1000) < chance * 1000) bits.Set(slot);
+    }
+  }
+  return spans;
+}
+
 struct Packed {
   uint32_t groups;
   std::vector<uint32_t> group;
+  PackProgress progress;
+  int calls;
 };
 
+// Enough to go group by group, and too few for that.
+constexpr uint64_t kManyLooks = uint64_t{1} << 40;
+constexpr uint64_t kFirstFitLooks = 2000;  // for each span
+
+// Packs in steps of `most_looks`, and checks what must hold of any result.
 Packed Pack(const std::vector<Bitmap>& spans, SlotIndex slots, uint64_t looks,
-            uint32_t max_members = 255) {
+            uint32_t max_members = 255, uint64_t most_looks = UINT64_MAX) {
   size_t n = spans.size();
   std::vector<uint16_t> counts;
   for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
   std::vector<uint32_t> order(n), group(n), group_count(n), members(n);
   std::vector<Bitmap> group_bits(n);
-  std::vector<PackerBlock> blocks(n / 64 + 1);
-  uint32_t groups = PackGroups(spans, counts, {slots, max_members, looks},
-                               {order, group, group_bits, group_count, members, blocks});
-  std::vector<Bitmap> seen(groups);
-  std::vector<uint32_t> size(groups);
+  std::vector<PackerBlock> blocks(n / PackerBlock::kColumns + 1);
+  Packed packed{0, {}, {}, 1};
+  while (!PackSome(spans, counts, {slots, max_members, looks},
+                   {order, group, group_bits, group_count, members, blocks}, most_looks,
+                   &packed.progress)) {
+    packed.calls++;
+  }
+  packed.groups = packed.progress.groups;
+  packed.group = group;
+  std::vector<Bitmap> seen(packed.groups);
+  std::vector<uint32_t> size(packed.groups);
   for (size_t i = 0; i < n; i++) {
-    EXPECT_LT(group[i], groups);
+    EXPECT_LT(group[i], packed.groups);
     EXPECT_FALSE(seen[group[i]].Overlaps(spans[i]));
     seen[group[i]] |= spans[i];
     EXPECT_LE(++size[group[i]], max_members);
   }
-  return {groups, group};
+  for (uint32_t g = 0; g < packed.groups; g++) {
+    EXPECT_EQ(seen[g], group_bits[g]);
+    EXPECT_EQ(seen[g].Count(), group_count[g]);
+    EXPECT_EQ(size[g], members[g]);
+    EXPECT_GT(size[g], 0u);
+  }
+  return packed;
 }
 
 TEST(GroupPacker, GroupsAreDisjoint) {
-  for (uint32_t live : {1u, 3u, 6u, 16u, 31u, 64u})
-    Pack(RandomSpans(500, 64, live, live), 64, 1 << 20);
+  for (uint32_t live : {1u, 3u, 6u, 16u, 31u, 64u}) {
+    Pack(RandomSpans(500, 64, live, live), 64, kFirstFitLooks * 500);
+    Pack(RandomSpans(500, 64, live, live), 64, kManyLooks);
+    Pack(RandomSpans(500, 256, live, live), 256, kManyLooks, 3);
+  }
+}
+
+TEST(GroupPacker, NothingAndOne) {
+  EXPECT_EQ(PackGroups({}, {}, {64, 4, kManyLooks}, {}), 0u);
+  EXPECT_EQ(Pack(RandomSpans(1, 64, 20, 1), 64, kManyLooks).groups, 1u);
+  EXPECT_EQ(Pack(std::vector<Bitmap>(3), 64, kManyLooks).groups, 1u);
 }
 
 TEST(GroupPacker, PacksWhatFitsExactly) {
@@ -114,23 +157,61 @@ TEST(GroupPacker, PacksWhatFitsExactly) {
 
 // In one go or in many: the same groups.
 TEST(GroupPacker, CanStopAndGoOn) {
-  std::vector<Bitmap> spans = RandomSpans(700, 64, 2, 12);
-  Packed whole = Pack(spans, 64, 1 << 20, 32);
-  size_t n = spans.size();
-  std::vector<uint16_t> counts;
-  for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
-  std::vector<uint32_t> order(n), group(n), group_count(n), members(n);
-  std::vector<Bitmap> group_bits(n);
-  std::vector<PackerBlock> blocks(n / 64 + 1);
-  PackProgress progress;
-  int calls = 1;
-  while (!PackSome(spans, counts, {64, 32, 1 << 20},
-                   {order, group, group_bits, group_count, members, blocks}, 50, &progress)) {
-    calls++;
+  for (uint32_t live : {2u, 20u}) {
+    for (uint64_t looks : {kFirstFitLooks * 700, uint64_t{5000} * 700, kManyLooks}) {
+      std::vector<Bitmap> spans = RandomSpans(700, 256, live, 12);
+      Packed whole = Pack(spans, 256, looks, 32);
+      Packed pieces = Pack(spans, 256, looks, 32, 50);
+      EXPECT_EQ(whole.calls, 1);
+      EXPECT_GT(pieces.calls, 10);
+      EXPECT_EQ(pieces.groups, whole.groups);
+      EXPECT_EQ(pieces.group, whole.group);
+    }
   }
-  EXPECT_GT(calls, 10);
-  EXPECT_EQ(progress.groups, whole.groups);
-  EXPECT_EQ(group, whole.group);
+}
+
+TEST(GroupPacker, GroupByGroupMakesFewerThanFirstFit) {
+  struct Shape {
+    SlotIndex slots;
+    double live;
+    double spread;
+    double most;  // of what first fit makes
+  };
+  for (const Shape& shape :
+       {Shape{256, 0.05, 0, 0.98}, Shape{256, 0.1, 0, 0.98}, Shape{128, 0.1, 0, 0.98},
+        Shape{85, 0.11, 0, 0.99}, Shape{64, 0.2, 0, 0.99}, Shape{32, 0.35, 0, 1.005},
+        Shape{256, 0.1, 0.05, 1.005}, Shape{128, 0.1, 0.05, 1}, Shape{64, 0.3, 0.2, 1.005}}) {
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+      std::vector<Bitmap> spans = MixedSpans(1500, shape.slots, shape.live, shape.spread, seed);
+      Packed first_fit = Pack(spans, shape.slots, kFirstFitLooks * spans.size());
+      Packed packed = Pack(spans, shape.slots, kManyLooks);
+      EXPECT_LE(packed.groups, first_fit.groups * shape.most)
+          << shape.slots << " slots, seed " << seed << ": first fit " << first_fit.groups;
+    }
+  }
+}
+
+// Looks that run out leave the rest to first fit.
+TEST(GroupPacker, LooksAreBounded) {
+  std::vector<Bitmap> spans = MixedSpans(16000, 128, 0.1, 0.05, 5);
+  uint64_t objects = 0;
+  for (const Bitmap& bits : spans) objects += bits.Count();
+  for (uint64_t each : {1u, 100u, 2000u, 4096u}) {
+    uint64_t looks = each * spans.size();
+    Packed packed = Pack(spans, 128, looks);
+    EXPECT_LE(packed.progress.looks, looks + objects) << each;
+  }
+}
+
+// A step is at most a block, a group or a span longer than it was to be.
+TEST(GroupPacker, StepsAreBounded) {
+  constexpr uint64_t kStep = 1000;
+  for (uint32_t live : {8u, 26u, 100u}) {
+    std::vector<Bitmap> spans = RandomSpans(5000, 256, live, 7);
+    Packed packed = Pack(spans, 256, kManyLooks, 64, kStep);
+    EXPECT_GT(packed.calls, 20);
+    EXPECT_LT(packed.progress.looks / static_cast<uint64_t>(packed.calls), 100 * kStep);
+  }
 }
 
 TEST(GroupPacker, FullSpansStayAlone) {
