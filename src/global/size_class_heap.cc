@@ -10,6 +10,12 @@
 namespace mesh {
 namespace {
 
+// Slots that fill whole cache lines of 64 bytes; sizes are multiples of 16.
+constexpr SlotIndex SlotsOfLines(uint32_t size) {
+  return SlotIndex{4} >> std::min(std::countr_zero(size) - 4, 2);
+}
+static_assert(SlotsOfLines(48) == 4 && SlotsOfLines(32) == 2 && SlotsOfLines(1152) == 1);
+
 // Puts `count` random ones of the free slots into `slots`.
 void Shuffle(const Bitmap& free, uint32_t count, Random& random, SlotIndex* slots) {
   uint32_t listed = 0;
@@ -200,8 +206,8 @@ MiniHeap* SizeClassHeap::FindAttachedLocked(uint16_t owner, SpanId attached) {
 SlotIndex SizeClassHeap::FirstSlot(const MiniHeap* span, SlotOrder order, bool shared,
                                    Random& random) {
   if (order == SlotOrder::kAscending) return 0;
-  SlotIndex slot = random.Below(span->slots());
-  return shared ? slot / kSlotsOfLines * kSlotsOfLines : slot;
+  const SlotIndex slot = random.Below(span->slots());
+  return shared ? slot & ~(SlotsOfLines(span->info().size) - 1) : slot;
 }
 
 uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, SlotOrder order, bool shared,

@@ -108,6 +108,32 @@ TEST(SizeClassHeap, OthersSpansAreTakenWhenManySlotsAreFree) {
   EXPECT_LE(heap.heap_of(kOther).statistics().spans, 5u);
 }
 
+// What is kept of each four objects in a row would lie at the same slots of all spans otherwise.
+TEST(SizeClassHeap, SlotsThatFillLinesAreSharedFromAnyOneOn) {
+  for (size_t size : {256, 2048}) {
+    TestHeap heap;
+    const SizeClass size_class = ClassFor(size);
+    const SizeClassInfo& info = kSizeClasses[size_class];
+    Random random(1);
+    std::vector<void*> objects(info.slots);
+    size_t starts[4] = {};
+    std::vector<void*> all;
+    for (int span = 0; span < 64; span++) {
+      ASSERT_EQ(heap.heap_of(size_class)
+                    .Refill(3, nullptr, random, SlotOrder::kRandomStart, objects.data(), info.slots,
+                            info.slots),
+                info.slots);
+      // The last one is handed out first.
+      auto* first = static_cast<char*>(objects.back());
+      const MiniHeap* from = SpanOf(first);
+      starts[from->SlotAt(reinterpret_cast<uintptr_t>(first) - from->address()) % 4]++;
+      all.insert(all.end(), objects.begin(), objects.end());
+    }
+    for (size_t count : starts) EXPECT_GT(count, 0u) << size;
+    heap.heap_of(size_class).Release(all.data(), static_cast<uint32_t>(all.size()), [] {});
+  }
+}
+
 TEST(SizeClassHeap, GivesNothingWithoutMemory) {
   TestHeap heap;
   char* object = heap.Allocate(kSmall);
