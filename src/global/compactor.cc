@@ -189,10 +189,6 @@ PassResult Compactor::Run(const PassLimits& limits, bool wait) {
     while (os::MonotonicNs() < limits.deadline_ns && (wait || !is_awaited())) {
       if (progress_.heap != nullptr) {
         if (!Step(limits, wait, &result)) break;
-      } else if (budget_.is_exhausted()) {
-        result.is_complete = true;
-        result.is_limited = true;
-        break;
       } else if (classes > 0) {
         classes--;
         BeginClass(limits, &result);
@@ -252,7 +248,20 @@ void Compactor::BeginClass(const PassLimits& limits, PassResult* result) {
   SizeClassHeap& heap = *next_heap_;
   next_heap_ = After(next_heap_);
   if (limits.program_heap != 0 && heap.program_heap() != limits.program_heap) return;
-  if (!MayMove(kSizeClasses[heap.size_class()])) return;
+  const SizeClassInfo& info = kSizeClasses[heap.size_class()];
+  if (!info.meshable) {
+    if (!heap.TakeChanged() && !limits.every_class) return;
+    if (!heap.IsWorthTrimming(limits.keeps_recent)) return;
+    progress_ = {};
+    progress_.heap = &heap;
+    progress_.is_trimming = true;
+    return;
+  }
+  if (budget_.is_exhausted()) {
+    result->is_limited = true;
+    return;
+  }
+  if (!MayMove(info)) return;
   if (!heap.TakeChanged() && !limits.every_class) return;
   // To find out that there are none, the survey would look at every page of the arena.
   if (heap.statistics().spans == 0) return;
@@ -273,6 +282,10 @@ void Compactor::BeginClass(const PassLimits& limits, PassResult* result) {
 // Does the next piece of work in the class. False: the pass has to end here.
 bool Compactor::Step(const PassLimits& limits, bool wait, PassResult* result) {
   Progress& p = progress_;
+  if (p.is_trimming) {
+    Trim(limits.keeps_recent, result);
+    return true;
+  }
   if (p.next < p.groups) return MeshBatch(wait, result);
   if (p.is_packing) {
     Plan(limits.looks_per_class);
@@ -296,6 +309,18 @@ bool Compactor::Step(const PassLimits& limits, bool wait, PassResult* result) {
   bool is_enough = p.is_surveyed || p.found == kMaxCandidates;
   if (is_enough) p.units = 2 * kSizeClasses[p.heap->size_class()].max_units;
   return true;
+}
+
+void Compactor::Trim(bool keeps_recent, PassResult* result) {
+  LetOthersIn();
+  Progress& p = progress_;
+  SizeClassHeap::Trimmed trimmed = p.heap->Trim(&p.cursor, keeps_recent);
+  result->freed += trimmed.bytes;
+  if (trimmed.has_kept) {
+    result->has_kept = true;
+    p.heap->NoteChanged();
+  }
+  if (p.cursor == kNoSpan) p = {};
 }
 
 // False: another thread is at work, or a fork is about to come; the plan waits.

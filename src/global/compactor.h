@@ -50,6 +50,7 @@ struct PassResult {
   size_t freed = 0;          // physical bytes
   bool is_complete = false;  // every class was looked at to its end, as far as the limits let it be
   bool is_limited = false;   // with more mappings, more could have been meshed
+  bool has_kept = false;     // pages that go in the next pass, unless they are used until then
 };
 
 // How much one pass may do.
@@ -58,6 +59,7 @@ struct PassLimits {
   uint64_t looks_per_class = 0;       // of a plan (GroupPacker)
   bool every_class = false;           // also those where nothing has changed since the last pass
   bool look_again = false;    // what was looked at counts as changed: a longer look may find more
+  bool keeps_recent = false;  // free pages of classes that are never meshed stay for a pass
   uint16_t program_heap = 0;  // if not 0: its classes alone
 };
 
@@ -142,6 +144,7 @@ class Compactor {
   // Where a pass stands in a class; between passes too.
   struct Progress {
     SizeClassHeap* heap = nullptr;  // null: in none
+    bool is_trimming = false;       // it is one that is never meshed
     SpanId cursor = kNoSpan;        // of the survey
     bool is_surveyed = false;       // to the end
     uint32_t found = 0;             // candidates
@@ -184,6 +187,7 @@ class Compactor {
   void LetOthersIn() const;
   void BeginClass(const PassLimits& limits, PassResult* result) REQUIRES(pass_lock_);
   bool Step(const PassLimits& limits, bool wait, PassResult* result) REQUIRES(pass_lock_);
+  void Trim(bool keeps_recent, PassResult* result) REQUIRES(pass_lock_);
   void Survey() REQUIRES(pass_lock_);
   void BeginPlan() REQUIRES(pass_lock_);
   void AddCandidate(const Candidate& candidate, uint32_t taken) REQUIRES(pass_lock_);

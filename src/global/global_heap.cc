@@ -214,11 +214,12 @@ size_t GlobalHeap::CompactHeap(const ProgramHeap* heap, bool meshes) {
   return released + arena_.Purge(0);
 }
 
-PassResult GlobalHeap::CompactBriefly(uint64_t deadline_ns, bool thorough) {
+PassResult GlobalHeap::CompactBriefly(uint64_t deadline_ns, bool thorough, bool keeps_recent) {
   PassLimits limits;
   limits.deadline_ns = deadline_ns;
   limits.looks_per_class = thorough ? kThoroughLooks : kBriefLooks;
   limits.look_again = !thorough;
+  limits.keeps_recent = keeps_recent;
   return compactor_.Run(limits, false);
 }
 

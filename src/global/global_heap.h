@@ -70,8 +70,8 @@ class GlobalHeap {
   // The same inside one program heap.
   size_t CompactHeap(const ProgramHeap* heap, bool meshes);
   // A pass of limited length, unless another one runs. `thorough`: the thread has time, so that
-  // more spans are tried against each other.
-  PassResult CompactBriefly(uint64_t deadline_ns, bool thorough);
+  // more spans are tried against each other. `keeps_recent`: see PassLimits.
+  PassResult CompactBriefly(uint64_t deadline_ns, bool thorough, bool keeps_recent);
   // Folds copies of meshed pages back (Compactor::Fold), unless another thread is at work.
   // Returns: whether it saved anything.
   bool FoldBriefly(uint64_t deadline_ns);

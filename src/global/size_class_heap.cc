@@ -242,6 +242,7 @@ uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, SlotOrder order, bool sh
     taken = free.ForEachRunFrom(FirstSlot(span, order, shared, random), count, take_run);
   }
   span->TakeSlots(taken, count);
+  if (!info.meshable) span->NoteUsed(taken);
   return count;
 }
 
@@ -280,23 +281,6 @@ void SizeClassHeap::Detach(uint16_t owner, SpanId attached) {
   if (attached == kNoSpan) return;
   MutexLock lock(lock_);
   if (MiniHeap* span = FindAttachedLocked(owner, attached); span != nullptr) PutBackLocked(span);
-}
-
-size_t SizeClassHeap::ReleaseFreeSlots() {
-  const SizeClassInfo& info = kSizeClasses[size_class_];
-  // Whole pages of slots hold canaries there.
-  if (info.meshable || info.size % kPageSize != 0 || secure_policy.has_canaries) return 0;
-  size_t released = 0;
-  MutexLock lock(lock_);
-  for (SpanList& list : partial_) {
-    for (MiniHeap* span = list.front(); span != nullptr; span = SpanList::Next(span)) {
-      Bitmap::FirstBits(span->slots()).Without(span->occupancy()).ForEachSet([&](SlotIndex slot) {
-        uintptr_t address = span->address() + size_t{slot} * info.size;
-        if (os::ReleasePages(address, info.size).ok()) released += info.size;
-      });
-    }
-  }
-  return released;
 }
 
 SizeClassStatistics SizeClassHeap::statistics() {

@@ -13,9 +13,8 @@
 // found.
 //
 // [SH1] A leader with place kPartial is in the bin of its occupancy, or in a fuller one: frees
-// leave
-//       it there until a refill comes by. kAttached ones are in attached_. In a program heap, full
-//       ones are in the last bin; elsewhere in none.
+//       leave it there until a refill comes by. kAttached ones are in attached_. In a program heap,
+//       full ones are in the last bin; elsewhere in none.
 // [SH2] A span without objects goes back to the arena at once, unless it is attached or withdrawn.
 // [SH3] A span of a program heap has entries of kProgramHeapClass, and owner() names that heap.
 #pragma once
@@ -197,7 +196,18 @@ class SizeClassHeap {
   // fork(2), prepare, lock held: `span` has pages of its own now, and is alone.
   void SplitOffLocked(MiniHeap* span) REQUIRES(lock_);
 
-  // Releases the whole pages inside free slots of spans that are never meshed. Returns bytes.
+  // Of a class that is never meshed: returns pages to the system that no object lies on.
+  struct Trimmed {
+    size_t bytes = 0;       // that had memory, as far as is known
+    bool has_kept = false;  // there are more, which may be returned if they stay free
+  };
+  // Whether there may be so much that a walk pays; `keeps_recent` as below.
+  bool IsWorthTrimming(bool keeps_recent);
+  // Looks at some spans behind *cursor (kNoSpan: from the start), which is kNoSpan at the end. With
+  // `keeps_recent`, pages go that were free at the last look, too.
+  // Locks: this class's, for 100 us or so.
+  Trimmed Trim(SpanId* cursor, bool keeps_recent);
+  // All of it. Returns bytes.
   size_t ReleaseFreeSlots();
 
   SizeClassStatistics statistics();
@@ -259,8 +269,10 @@ class SizeClassHeap {
   // another thread's: so much memory may it cost that threads have spans of their own.
   static constexpr uint64_t kDenseShare = 6;
   static constexpr uint16_t kNobody = 0;
-  // Slots that fill whole cache lines, whatever the class: sizes are multiples of 16 bytes.
-  static constexpr SlotIndex kSlotsOfLines = 4;
+  // Spans and pages that one Trim() looks at and returns: 100 us or so.
+  static constexpr PageCount kTrimmedPages = 256;
+  // So much may lie in free slots of a class that is in use.
+  static constexpr size_t kUntrimmedBytes = kMiB;
 
   // What one FoldBatch() does.
   struct FoldPlan {
@@ -345,6 +357,8 @@ class SizeClassHeap {
   bool ReleaseSpanLocked(MiniHeap* span) REQUIRES(lock_);
   bool ReleaseMemberLocked(MiniHeap* member) REQUIRES(lock_);
   void ReleaseGroupLocked(MiniHeap* leader) REQUIRES(lock_);
+  bool MayTrim() const;
+  Trimmed TrimSpanLocked(MiniHeap* span, bool keeps_recent) REQUIRES(lock_);
 
   Mutex lock_{LockRank::kSizeClass};
   SizeClass size_class_ = kNoClass;

@@ -11,7 +11,7 @@ MiniHeap* MiniHeap::Start(SpanId id, SizeClass size_class, uint32_t units) {
   heap->id_ = id;
   heap->leader_ = id;
   heap->next_member_ = kNoSpan;
-  heap->backing_ = kNoBackingPage;
+  heap->backing_ = kSizeClasses[size_class].meshable ? kNoBackingPage : 0;
   heap->set_owner(0);
   heap->units_ = static_cast<uint8_t>(units);
   heap->home_ = 0;
@@ -32,6 +32,18 @@ Bitmap MiniHeap::GroupOccupancy() const {
     id = member->next_member_;
   }
   return all;
+}
+
+uint32_t MiniHeap::PagesOf(const Bitmap& slots) const {
+  const SizeClassInfo& info = this->info();
+  uint32_t pages = 0;
+  slots.ForEachSet([&](SlotIndex slot) {
+    size_t begin = OffsetOf(slot);
+    size_t first = begin >> kPageShift;
+    size_t last = (begin + info.size - 1) >> kPageShift;
+    pages |= (2u << last) - (1u << first);
+  });
+  return pages;
 }
 
 uint32_t MiniHeap::member_count() const {
@@ -90,6 +102,8 @@ void MiniHeap::CheckInvariants() {
     MESH_CHECK(member == this || member->place_ == SpanPlace::kNowhere);             // [MH4]
   });
   MESH_CHECK(count == in_use_ && count <= slots());  // [MH3]
+  MESH_CHECK(info().meshable ||
+             (!is_backed() && (absent_pages() & PagesOf(occupancy_)) == 0));  // [MH7]
   MESH_CHECK(is_alone() || is_backed());
 }
 

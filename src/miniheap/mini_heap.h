@@ -28,6 +28,10 @@
 //              -> kNowhere    out of its list  kSeparate -> kBacked    meshed again
 //   kNowhere   -> kNowhere    adopted by a group; a member is nowhere for good
 //
+// [MH7] A span of a class that is never meshed is never backed; backing_ holds two bits for each of
+//       its pages: it has no memory (lower half; only pages without objects), and it was without
+//       objects when it was last looked at (upper half).
+//
 // A span that ends (its pages go to the arena) is in no list, kNowhere or a leader's kWithdrawn
 // hold on it having passed on; whatever its memory was is replaced by fresh pages.
 #pragma once
@@ -162,6 +166,19 @@ class MiniHeap {
     MESH_DCHECK((memory == SpanMemory::kPrivate) == (backing == kNoBackingPage));
     memory_ = memory;
     backing_ = backing;
+  }
+
+  // Of a span that is never meshed: pages, a bit for each. [MH7]
+  static constexpr PageCount kMostPages = 16;
+  // Those that the slots lie on.
+  uint32_t PagesOf(const Bitmap& slots) const;
+  uint32_t absent_pages() const { return backing_ & 0xffff; }
+  uint32_t idle_pages() const { return backing_ >> 16; }
+  void NotePages(uint32_t absent, uint32_t idle) { backing_ = idle << 16 | absent; }
+  // The slots are taken.
+  void NoteUsed(const Bitmap& slots) {
+    uint32_t used = PagesOf(slots);
+    NotePages(absent_pages() & ~used, idle_pages() & ~used);
   }
 
   SpanPlace place() const { return place_; }

@@ -84,7 +84,8 @@ uint64_t Doze::DecideWait() {
 
 // Before the first slice: has a look, or sleeps until there may be one.
 uint64_t Doze::FirstWait(Runtime& runtime) {
-  uint64_t wait = runtime.IdleWorkIn();
+  uint64_t slept_ns = began_ns_ == 0 ? 0 : os::MonotonicNs() - began_ns_;
+  uint64_t wait = runtime.IdleWorkIn(slept_ns);
   if (wait >= left_ns()) return Finish();
   if (began_ns_ == 0) began_ns_ = os::MonotonicNs();
   has_looked_ = wait == 0;

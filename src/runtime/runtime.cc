@@ -229,6 +229,7 @@ void Runtime::set_period_ms(uint64_t period_ms) {
   period_ns_.store(period_ms * kNsPerMs, std::memory_order_relaxed);
   next_pass_ns_.store(0, std::memory_order_relaxed);
   next_mesh_ns_.store(0, std::memory_order_relaxed);
+  next_idle_ns_.store(0, std::memory_order_relaxed);
   background_.NoteActivity(true);
 }
 

@@ -51,11 +51,12 @@ class Runtime {
 
   // A thread came by on a slow path: meshes and returns pages when the time has come.
   void OnSlowPath();
-  // For a thread that is about to sleep. When there is something to do for it: in how long [ns], 0
-  // for now, kNoIdleWork for never; a slice of that; and what is left when it has slept a while,
-  // which is to return pages and what the thread's heap holds.
+  // For a thread that is about to sleep, or to go on after `slept_ns` of it. When there is
+  // something to do for it: in how long [ns], 0 for now, kNoIdleWork for never; a slice of that;
+  // and what is left when it has slept a while, which is to return pages and what the thread's heap
+  // holds.
   static constexpr uint64_t kNoIdleWork = UINT64_MAX;
-  uint64_t IdleWorkIn();
+  uint64_t IdleWorkIn(uint64_t slept_ns);
   bool IdleSlice();  // whether there is more
   bool has_leftovers() const;
   void AfterNap();
@@ -141,6 +142,7 @@ class Runtime {
   std::atomic<uint64_t> period_ns_{0};
   std::atomic<uint64_t> next_pass_ns_{0};
   std::atomic<uint64_t> next_mesh_ns_{0};  // on slow paths
+  std::atomic<uint64_t> next_idle_ns_{0};  // in a program that sleeps
   std::atomic<uint64_t> next_fold_ns_{0};
   std::atomic<uint64_t> fold_period_ns_{0};
   std::atomic<uint64_t> fold_activity_{0};    // at the last fold

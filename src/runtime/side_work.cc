@@ -23,6 +23,9 @@ constexpr uint64_t kBusyPeriods = 4;
 // the same rest; without news there are some looks more, ever more rarely, and then none.
 constexpr uint64_t kRestLookNs = 200 * kNsPerMs;
 constexpr uint64_t kMostRestLookNs = 8 * kRestLookNs;
+// Without anything to do for so long, a program of one thread counts as idle: the rests that it is
+// owed while it is busy are over.
+constexpr uint64_t kIdleAfterNs = Pacer::kWindowNs;
 // Memory that a thread of the program returns at a time: a few hundred microseconds.
 constexpr size_t kReturnBytes = 4 * kMiB;
 // Slow paths between two looks at the clock.
@@ -66,12 +69,12 @@ Pacer::Outcome Runtime::Turn(uint64_t length_ns, bool is_quiet) {
   uint64_t now = os::MonotonicNs();
   const bool has_emptied = EmptyRestingIfDue(now);
   PassResult pass = {0, true};
-  if (meshing_) pass = global_.CompactBriefly(now + length_ns, true);
+  if (meshing_) pass = global_.CompactBriefly(now + length_ns, true, !is_quiet);
   Pacer::Outcome outcome = {has_emptied || pass.freed > 0, pass.is_complete, 0};
   if (!pass.is_complete) return outcome;
   if (FoldIfDue(now, length_ns)) outcome.has_gained = true;
   outcome.again_ns = Sooner(NextFold(), next_rest_look_ns_);
-  if (ReturnPages(is_quiet, SIZE_MAX) > 0) outcome.has_gained = true;
+  if (ReturnPages(is_quiet, SIZE_MAX) > 0 || pass.has_kept) outcome.has_gained = true;
   return outcome;
 }
 
@@ -138,7 +141,10 @@ void Runtime::Work(uint64_t now_ns) {
   // Either, so that no thread is held up for both.
   bool has_more = meshing_ && now_ns >= next_mesh_ns_.load(std::memory_order_relaxed);
   if (has_more) {
-    global_.CompactBriefly(now_ns + kSliceNs, false);
+    PassResult pass = global_.CompactBriefly(now_ns + kSliceNs, false, true);
+    if (pass.is_complete && pass.freed == 0) {
+      next_idle_ns_.store(now_ns + period_ms() * kNsPerMs, std::memory_order_relaxed);
+    }
     FoldIfDue(now_ns, kSliceNs);
     next_mesh_ns_.store(now_ns + period, std::memory_order_relaxed);
   } else {
@@ -151,19 +157,22 @@ void Runtime::Work(uint64_t now_ns) {
   next_pass_ns_.store(end_ns + rest_ns, std::memory_order_relaxed);
 }
 
-uint64_t Runtime::IdleWorkIn() {
+uint64_t Runtime::IdleWorkIn(uint64_t slept_ns) {
   ServeRequest();
   // order: relaxed; clocks and counters of a program that has time, publish nothing.
   if (background_.is_running() || period_ns_.load(std::memory_order_relaxed) == 0) {
     return kNoIdleWork;
   }
-  uint64_t due_ns = next_pass_ns_.load(std::memory_order_relaxed);
+  uint64_t now = os::MonotonicNs();
+  // A program that has slept a while is idle, however busy it was before.
+  uint64_t idle_ns = now + (slept_ns < kIdleAfterNs ? kIdleAfterNs - slept_ns : 0);
+  idle_ns = std::max(idle_ns, next_idle_ns_.load(std::memory_order_relaxed));
+  uint64_t due_ns = std::min(next_pass_ns_.load(std::memory_order_relaxed), idle_ns);
   if (Activity() == done_activity_.load(std::memory_order_relaxed)) {
     uint64_t fold_ns = NextFold();
     if (fold_ns == 0 && !has_dirty_pages()) return kNoIdleWork;
     if (!has_dirty_pages()) due_ns = std::max(due_ns, fold_ns);
   }
-  uint64_t now = os::MonotonicNs();
   return due_ns > now ? due_ns - now : 0;
 }
 
@@ -173,7 +182,7 @@ bool Runtime::IdleSlice() {
   // order: relaxed; see IdleWorkIn().
   bool is_quiet = activity == done_activity_.load(std::memory_order_relaxed);
   PassResult pass = {0, true};
-  if (meshing_) pass = global_.CompactBriefly(now + kSliceNs, true);
+  if (meshing_) pass = global_.CompactBriefly(now + kSliceNs, true, false);
   bool is_at_work = pass.freed > 0 || os::MonotonicNs() - now >= Pacer::kLeastSliceNs;
   if (!pass.is_complete && is_at_work) return true;
   // A pass that has gained is followed by another: mappings may be counted anew.
@@ -183,7 +192,9 @@ bool Runtime::IdleSlice() {
   if (has_gained) return true;
   if (pass.is_complete) done_activity_.store(activity, std::memory_order_relaxed);
   uint64_t period = period_ns_.load(std::memory_order_relaxed);
-  next_pass_ns_.store(os::MonotonicNs() + period, std::memory_order_relaxed);
+  uint64_t next_ns = os::MonotonicNs() + period;
+  next_pass_ns_.store(next_ns, std::memory_order_relaxed);
+  next_idle_ns_.store(next_ns, std::memory_order_relaxed);
   return false;
 }
 

@@ -134,6 +134,14 @@ constexpr std::array<SizeClassInfo, kClassCount> MakeTable() {
 }  // namespace internal
 
 inline constexpr std::array<SizeClassInfo, kClassCount> kSizeClasses = internal::MakeTable();
+// Pages of the longest span of a class that is never meshed.
+inline constexpr uint32_t kMaxUnmeshedPages = [] {
+  uint32_t most = 0;
+  for (const SizeClassInfo& info : kSizeClasses) {
+    if (!info.meshable && info.unit_pages > most) most = info.unit_pages;
+  }
+  return most;
+}();
 static_assert(kSizeClasses[kFirstPinnedClass - 1].size == kMaxSmallSize);
 static_assert(kSizeClasses[kClassCount - 1].size == 3072);
 

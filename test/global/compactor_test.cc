@@ -182,13 +182,70 @@ TEST(Compactor, DoesNothingWithoutScratchMemory) {
 // Objects that are never meshed, and spans too full to be worth it.
 TEST(Compactor, LeavesOthersAlone) {
   TestHeap heap;
-  MakeSparse(heap, ClassFor(4096), 16);
   MakeSparse(heap, kFirstPinnedClass, 16);
   for (SpanObjects& span : heap.MakeFull(kSmall, 16)) {
     heap.Thin(span, [](size_t slot) { return slot != 3; });
   }
   EXPECT_EQ(heap.Compact(), 0u);
   EXPECT_EQ(heap.global().backing().bytes_in_use(), 0u);
+  heap.CheckAll();
+}
+
+// Pages of the arena's small segments that have memory.
+size_t ResidentPages(TestHeap& heap) {
+  size_t resident = 0;
+  heap.global().arena().ForEachSmallSegment([&](uintptr_t address, size_t length) {
+    std::vector<unsigned char> pages(length / kPageSize);
+    EXPECT_EQ(mincore(reinterpret_cast<void*>(address), length, pages.data()), 0);
+    for (unsigned char page : pages) resident += page & 1;
+  });
+  return resident;
+}
+
+// One object is left in each span: its pages stay, whether it fills them or not.
+TEST(Compactor, ReturnsPagesOfSpansThatAreNeverMeshed) {
+  constexpr size_t kSpans = 16;
+  for (size_t size : {4096, 5120, 12288}) {
+    TestHeap heap;
+    constexpr auto kFirstSlot = [](size_t slot) { return slot == 0; };
+    const SizeClass size_class = ClassFor(size);
+    for (SpanObjects& span : heap.MakeFull(size_class, kSpans)) heap.Thin(span, kFirstSlot);
+    const size_t before = ResidentPages(heap);
+    const size_t kept = RoundUp(size, kPageSize) / kPageSize;
+    const size_t gone = kSpans * (kSizeClasses[size_class].unit_pages - kept);
+    EXPECT_EQ(heap.Compact(), gone * kPageSize) << size;
+    EXPECT_EQ(ResidentPages(heap), before - gone) << size;
+    heap.CheckAll();
+    EXPECT_EQ(heap.Compact(), 0u) << "what has no memory is not returned again";
+    while (heap.object_count() < kSpans * kSizeClasses[size_class].slots) {
+      ASSERT_NE(heap.Allocate(size_class), nullptr);
+    }
+    EXPECT_EQ(heap.heap_of(size_class).statistics().spans, kSpans);
+    heap.CheckAll();
+    heap.FreeAll();
+  }
+}
+
+// Beside a busy program, what was used since the last look stays.
+TEST(Compactor, KeepsPagesThatWereUsedRecently) {
+  TestHeap heap;
+  constexpr SizeClass kPages = ClassFor(4096);
+  constexpr size_t kSpans = 64;
+  std::vector<SpanObjects> spans = heap.MakeFull(kPages, kSpans);
+  for (SpanObjects& span : spans) heap.Thin(span, [](size_t slot) { return slot < 2; });
+  PassLimits limits;
+  limits.keeps_recent = true;
+  PassResult first = heap.global().compactor().Run(limits, true);
+  EXPECT_EQ(first.freed, 0u);
+  EXPECT_TRUE(first.has_kept);
+  for (SpanObjects& span : spans) heap.Thin(span, [](size_t slot) { return slot < 1; });
+  PassResult second = heap.global().compactor().Run(limits, true);
+  EXPECT_EQ(second.freed, kSpans * (kSizeClasses[kPages].slots - 2) * kPageSize);
+  EXPECT_TRUE(second.has_kept);
+  PassResult third = heap.global().compactor().Run(limits, true);
+  EXPECT_EQ(third.freed, kSpans * kPageSize);
+  EXPECT_FALSE(third.has_kept);
+  EXPECT_FALSE(heap.global().compactor().Run(limits, true).has_kept);
   heap.CheckAll();
 }
 

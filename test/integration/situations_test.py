@@ -75,6 +75,8 @@ SITUATIONS = (
     # Only compaction makes up for holes.
     Situation("idle_return", ("holes", "epoll"), holds_plainly=False),
     Situation("idle_return", ("holes", "select", "threads"), holds_plainly=False),
+    Situation("idle_return", ("pages", "poll"), holds_plainly=False),
+    Situation("idle_return", ("pages", "sleep", "threads"), holds_plainly=False),
     Situation("size_cost", holds_plainly=False),
     Situation("grow_steps"),
     # glibc clears what malloc takes from its top, if that was used before.

@@ -1,7 +1,7 @@
 // 64 MB are freed, small objects or large ones, and the program does nothing but wait, again and
 // again: before long the memory is back with the system.
 //
-//   idle_return small|large|holes sleep|poll|epoll|select [threads]
+//   idle_return small|large|holes|pages sleep|poll|epoll|select [threads]
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -24,7 +24,8 @@ static void Wait(const char* how, int epoll) {
   if (strcmp(how, "select") == 0) REQUIRE(select(0, NULL, NULL, NULL, &timeout) == 0);
 }
 
-// Fills and frees; of "holes" every 16th object stays, which takes meshing to make up for.
+// Fills and frees. Every 16th object stays of "holes", which takes meshing to make up for, and of
+// "pages", which are never meshed.
 static void FillAndFree(char** objects, size_t count, size_t size, size_t kept) {
   for (size_t i = 0; i < count; i++) {
     objects[i] = malloc(size);
@@ -50,8 +51,9 @@ int main(int count, char** words) {
   free(malloc(100));
   size_t before = ResidentBytes();
   const size_t bytes = (size_t)kMegabytes << 20;
-  const size_t size = strcmp(words[1], "large") == 0 ? 200000 : 256;
-  const int has_holes = strcmp(words[1], "holes") == 0;
+  const int has_pages = strcmp(words[1], "pages") == 0;
+  const int has_holes = strcmp(words[1], "holes") == 0 || has_pages;
+  const size_t size = strcmp(words[1], "large") == 0 ? 200000 : has_pages ? 4096 : 256;
   FillAndFree(objects, bytes / size, size, has_holes ? 16 : 0);
   const size_t bound = before + (has_holes ? bytes / 8 : 0) + kMargin;
   const int epoll = epoll_create1(EPOLL_CLOEXEC);
