@@ -111,7 +111,7 @@ def _prospect(info: SizeClass, groups: list[Group], page_bytes: int) -> Prospect
         live = theory.count(bits)
         chosen = bits[(live > 0) & (live <= _FULLEST * slots)]
         candidates += len(chosen)
-        gone = len(chosen) - len(theory.first_fit_decreasing(chosen)) if len(chosen) else 0
+        gone = len(chosen) - len(theory.groups(chosen)) if len(chosen) else 0
         freed += gone
         units_freed += gone * units
     unit_bytes = info.unit_pages * page_bytes

@@ -9,6 +9,7 @@ Source: Powers, Tench, Berger, McGregor: Mesh, PLDI 2019 (sections in brackets).
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Literal
 
@@ -24,8 +25,13 @@ PROBES = 64
 MAX_MEMBERS = 64
 
 _WORD_BITS = 64
-# Open groups that a span is tried against; as in the library, the newest.
-_GROUPS_TRIED = 4096
+# As in src/meshing/group_packer.cc: objects a span, on average, from which on groups are made one
+# after the other; looks a span that it takes at least; candidates that are weighed, and the spans
+# among which more of them are looked for at a time.
+_MANY_OBJECTS = 8
+_MOST_SPANS = 32768
+_CANDIDATES = 64
+_BLOCK = 512
 
 
 def pair_probability(slots: int, live_1: int, live_2: int) -> float:
@@ -121,23 +127,94 @@ def split_mesher(bitmaps: Bitmaps, probes: int, rng: np.random.Generator) -> lis
     return pairs
 
 
-def first_fit_decreasing(bitmaps: Bitmaps, max_members: int = MAX_MEMBERS) -> list[list[int]]:
-    """Groups spans as the library does: fullest first, each into the first group that takes it.
+def groups(bitmaps: Bitmaps, max_members: int = MAX_MEMBERS) -> list[list[int]]:
+    """Groups spans as the library does, where it has the time: by the better of its two ways.
 
     Returns: indices of the spans of each group, lone spans included.
     """
-    groups: list[list[int]] = []
+    is_worth_it = len(bitmaps) <= _MOST_SPANS and count(bitmaps).mean() >= _MANY_OBJECTS
+    pack_spans = group_by_group if len(bitmaps) and is_worth_it else first_fit_decreasing
+    return pack_spans(bitmaps, max_members)
+
+
+def first_fit_decreasing(
+    bitmaps: Bitmaps, max_members: int = MAX_MEMBERS, groups_tried: int = sys.maxsize
+) -> list[list[int]]:
+    """Takes spans fullest first, each into the first group that has room; the newest are tried.
+
+    Returns: as groups().
+    """
+    made: list[list[int]] = []
     taken = np.zeros_like(bitmaps)
     for span in np.argsort(-count(bitmaps), kind="stable"):
-        first = max(0, len(groups) - _GROUPS_TRIED)
-        fits = np.flatnonzero(meshable(bitmaps[span], taken[first : len(groups)]))
-        group = next((first + int(g) for g in fits if len(groups[first + g]) < max_members), None)
+        first = max(0, len(made) - groups_tried)
+        fits = np.flatnonzero(meshable(bitmaps[span], taken[first : len(made)]))
+        group = next((first + int(g) for g in fits if len(made[first + g]) < max_members), None)
         if group is None:
-            group = len(groups)
-            groups.append([])
-        groups[group].append(int(span))
+            group = len(made)
+            made.append([])
+        made[group].append(int(span))
         taken[group] |= bitmaps[span]
-    return groups
+    return made
+
+
+def group_by_group(bitmaps: Bitmaps, max_members: int = MAX_MEMBERS) -> list[list[int]]:
+    """Makes one group after the other: the fullest span left, then by what others would lose.
+
+    Returns: as groups().
+    """
+    order = np.argsort(-count(bitmaps), kind="stable")
+    packing = _Packing(bitmaps[order])
+    return [
+        [int(order[place]) for place in packing.group(int(first), max_members)]
+        for first in range(len(order))
+        if packing.is_left[first]
+    ]
+
+
+class _Packing:
+    """Spans, fullest first, that become groups one after the other (Packer::PackGroup)."""
+
+    def __init__(self, bitmaps: Bitmaps) -> None:
+        self.is_left = np.ones(len(bitmaps), dtype=bool)
+        self._bitmaps = bitmaps
+        octets = np.ascontiguousarray(bitmaps).view(np.uint8)
+        self._bits = np.unpackbits(octets, axis=1, bitorder="little").astype(np.int64)
+        self._counts = self._bits.sum(axis=1)
+        # Slots behind the last that is ever set are set in no span, and take no part.
+        self._slots = int(np.flatnonzero(self._bits.sum(axis=0)).max(initial=-1)) + 1
+
+    def group(self, first: int, max_members: int) -> list[int]:
+        """Returns the places of a group that begins with the span at `first`."""
+        members = [first]
+        self.is_left[first] = False
+        taken = self._bitmaps[first].copy()
+        block = first // _BLOCK * _BLOCK
+        found = np.empty(0, dtype=np.int64)
+        while len(members) < max_members:
+            found = found[meshable(taken, self._bitmaps[found]) & self.is_left[found]]
+            while len(found) < _CANDIDATES and block < len(self._bitmaps):
+                rows = slice(block, block + _BLOCK)
+                fits = meshable(taken, self._bitmaps[rows]) & self.is_left[rows]
+                found = np.concatenate([found, block + np.flatnonzero(fits)])
+                block += _BLOCK
+            if len(found) == 0:
+                break
+            room = self._slots - int(self._counts[members].sum())
+            best = self._best(found, room)
+            members.append(best)
+            self.is_left[best] = False
+            taken |= self._bitmaps[best]
+        return members
+
+    def _best(self, found: npt.NDArray[np.int64], room: int) -> int:
+        """The candidate with the most bits, less what others lose (Packer::Best)."""
+        bits, own = self._bits[found], self._counts[found]
+        popular = bits.sum(axis=0)
+        total = int(own.sum())
+        weight = max(room - total // len(found), 0)
+        value = 2 * own * total - weight * (bits @ popular - own)
+        return int(found[np.argmax(value)])
 
 
 def most_pairs(bitmaps: Bitmaps) -> int:

@@ -64,7 +64,7 @@ def _point(slots: int, live: int, spans: int, rng: np.random.Generator) -> Point
         bound=theory.split_mesher_bound(spans, _K) / spans if applies else 0.0,
         split_mesher=len(theory.split_mesher(bitmaps, theory.PROBES, rng)) / spans,
         best_pairs=theory.most_pairs(few) / len(few),
-        groups=1 - len(theory.first_fit_decreasing(bitmaps)) / spans,
+        groups=1 - len(theory.groups(bitmaps)) / spans,
     )
 
 
@@ -77,6 +77,6 @@ def orders(slots: int, keep_every: Sequence[int], spans: int, seed: int) -> list
         placements: tuple[theory.Placement, ...] = ("random", "start", "ordered")
         for placement in placements:
             bitmaps = theory.place(spans, slots, slots // every, placement, rng)
-            left.append(100 * len(theory.first_fit_decreasing(bitmaps)) / spans)
+            left.append(100 * len(theory.groups(bitmaps)) / spans)
         found.append(Ordered(every, *left))
     return found

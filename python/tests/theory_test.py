@@ -2,11 +2,16 @@
 
 import functools
 import itertools
+from typing import Protocol
 
 import numpy as np
 import pytest
 
 from python.mesh_tools import theory
+
+
+class _Way(Protocol):
+    def __call__(self, bitmaps: theory.Bitmaps, max_members: int = ...) -> list[list[int]]: ...
 
 
 def _bitmaps(spans: list[tuple[int, ...]], slots: int) -> theory.Bitmaps:
@@ -71,7 +76,9 @@ def _most_pairs_by_enumeration(bitmaps: theory.Bitmaps) -> int:
         first = min(free)
         rest = free - {first}
         return max(
-            best(rest), *(1 + best(rest - {other}) for other in rest if edges[first][other]), 0
+            best(rest),
+            *(1 + best(rest - {other}) for other in rest if edges[first][other]),
+            0,
         )
 
     return best(frozenset(range(len(bitmaps))))
@@ -95,13 +102,33 @@ def _are_meshable(bitmaps: theory.Bitmaps, group: list[int]) -> bool:
     return int(theory.count(bitmaps[group]).sum()) == int(theory.count(together).sum())
 
 
-def test_groups_are_meshable_and_hold_every_span_once() -> None:
-    bitmaps = theory.place(300, 64, 5, "random", np.random.default_rng(2))
-    groups = theory.first_fit_decreasing(bitmaps, max_members=8)
-    assert sorted(span for group in groups for span in group) == list(range(300))
+@pytest.mark.parametrize("live", [5, 12])
+@pytest.mark.parametrize("way", [theory.first_fit_decreasing, theory.group_by_group])
+def test_groups_are_meshable_and_hold_every_span_once(way: _Way, live: int) -> None:
+    bitmaps = theory.place(700, 64, live, "random", np.random.default_rng(2))
+    bitmaps[13] = 0
+    groups = way(bitmaps, max_members=8)
+    assert sorted(span for group in groups for span in group) == list(range(700))
     assert all(_are_meshable(bitmaps, group) and len(group) <= 8 for group in groups)
     # At one span in twelve groups pay: pairs could never leave fewer than half.
-    assert len(groups) < 75
+    assert len(groups) < (175 if live == 5 else 350)
+
+
+def test_group_by_group_beats_first_fit_where_spans_have_many_objects() -> None:
+    bitmaps = theory.place(1000, 256, 26, "random", np.random.default_rng(5))
+    first_fit = len(theory.first_fit_decreasing(bitmaps))
+    assert len(theory.group_by_group(bitmaps)) < 0.98 * first_fit
+    assert theory.groups(bitmaps) == theory.group_by_group(bitmaps)
+    few = theory.place(200, 64, 5, "random", np.random.default_rng(5))
+    assert theory.groups(few) == theory.first_fit_decreasing(few)
+    assert theory.groups(few[:0]) == []
+
+
+def test_the_fewer_groups_are_tried_the_more_are_made() -> None:
+    bitmaps = theory.place(1000, 64, 6, "random", np.random.default_rng(6))
+    made = [len(theory.first_fit_decreasing(bitmaps, groups_tried=n)) for n in (8, 64, 1000)]
+    assert made == sorted(made, reverse=True)
+    assert made[0] > made[2]
 
 
 def _fewest_groups_by_enumeration(bitmaps: theory.Bitmaps) -> int:
@@ -119,11 +146,12 @@ def _fewest_groups_by_enumeration(bitmaps: theory.Bitmaps) -> int:
     return place(0, [])
 
 
+@pytest.mark.parametrize("way", [theory.first_fit_decreasing, theory.group_by_group])
 @pytest.mark.parametrize("seed", range(10))
-def test_first_fit_is_near_the_optimum(seed: int) -> None:
+def test_packing_is_near_the_optimum(way: _Way, seed: int) -> None:
     bitmaps = theory.place(7, 8, 3, "random", np.random.default_rng(seed))
     fewest = _fewest_groups_by_enumeration(bitmaps)
-    assert fewest <= len(theory.first_fit_decreasing(bitmaps)) <= fewest + 1
+    assert fewest <= len(way(bitmaps)) <= fewest + 1
 
 
 def test_split_mesher_keeps_its_promise() -> None:
@@ -140,7 +168,7 @@ def test_split_mesher_keeps_its_promise() -> None:
 def test_order_matters_where_programs_keep_every_eighth() -> None:
     rng = np.random.default_rng(4)
     left = {
-        placement: len(theory.first_fit_decreasing(theory.place(64, 64, 8, placement, rng)))
+        placement: len(theory.groups(theory.place(64, 64, 8, placement, rng)))
         for placement in ("random", "ordered", "start")
     }
     assert left["ordered"] == 64
