@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -87,8 +87,12 @@ class ReadBack:
     digest: str
 
 
-def time_reads(connection: resp.Connection, count: int, gap_s: float) -> npt.NDArray[np.float64]:
+def time_reads(
+    connection: resp.Connection, count: int, gap_s: float, between: Callable[[], None]
+) -> npt.NDArray[np.float64]:
     """Reads keys that are there one at a time, so far apart; returns how long each took [us].
+
+    `between` is called before each, and may take its time.
 
     Raises:
         ValueError: a value was wrong.
@@ -96,6 +100,7 @@ def time_reads(connection: resp.Connection, count: int, gap_s: float) -> npt.NDA
     _, keys = connection.command("SCAN", 0, "COUNT", _SCAN_COUNT)
     took_us = np.zeros(count)
     for i in range(count):
+        between()
         time.sleep(gap_s)
         key = keys[i % len(keys)]
         start_ns = time.monotonic_ns()

@@ -10,6 +10,7 @@ does not look like memory given back. Neighbours: experiments start a MemorySamp
 plots only see the MemorySeries it returns.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -282,6 +283,7 @@ class MemorySampler:
         self._used_memory = used_memory
         self._ask_every = ask_every
         self._rows: list[tuple[float, MemoryPoint, int]] = []
+        self._turn = threading.Lock()  # who takes the samples now: the thread, or by_hand()
         self._stopping = threading.Event()
         self._start_s = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="memory-sampler", daemon=True)
@@ -309,15 +311,36 @@ class MemorySampler:
         """Returns the samples taken at or after `start_ms` on the clock of the series."""
         return [point for t, point, _ in list(self._rows) if t >= start_ms]
 
+    @contextlib.contextmanager
+    def by_hand(self) -> Iterator[Callable[[], None]]:
+        """Takes no sample meanwhile but in calls of what this gives, which do so when one is due.
+
+        For who times the program: a sample takes a processor for milliseconds, and the program's
+        own calls of mmap wait for it.
+        """
+        with self._turn:
+            yield self._sample_if_due
+
+    def _sample_if_due(self) -> None:
+        if self._rows and self.now_ms() - self._rows[-1][0] < self._interval_s * 1000:
+            return
+        with contextlib.suppress(ProcessGone):
+            self._sample()
+
+    def _sample(self) -> None:
+        t_ms = self.now_ms()
+        point = self._reader.read()
+        self._rows.append((t_ms, point, self._ask()))
+
     def _run(self) -> None:
         while not self._stopping.is_set():
-            t_ms = self.now_ms()
+            began_ms = self.now_ms()
             try:
-                point = self._reader.read()
+                with self._turn:
+                    self._sample()
             except ProcessGone:
                 return
-            self._rows.append((t_ms, point, self._ask()))
-            self._stopping.wait(max(0.0, self._interval_s - (self.now_ms() - t_ms) / 1000))
+            self._stopping.wait(max(0.0, self._interval_s - (self.now_ms() - began_ms) / 1000))
 
     def _ask(self) -> int:
         if self._used_memory is None or len(self._rows) % self._ask_every != 0:

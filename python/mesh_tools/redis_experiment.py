@@ -200,7 +200,10 @@ class _Run:
             return None
         self._begin("read")
         try:
-            took_us = keyspace.time_reads(self._connection, self._plan.reads, _READ_GAP_S)
+            with self._sampler.by_hand() as sample:
+                took_us = keyspace.time_reads(
+                    self._connection, self._plan.reads, _READ_GAP_S, sample
+                )
         except ValueError as error:
             raise redis_server.ServerFailed(str(error)) from error
         return results.ReadLatency(

@@ -114,6 +114,22 @@ def test_sampler_collects_until_stopped_and_asks_the_program() -> None:
     assert set(series.to_json()) >= {"t_ms", "backing_bytes"}
 
 
+def test_sampler_by_hand_samples_when_asked_and_one_is_due() -> None:
+    with _start_sharing("close") as process:
+        sampler = memory.MemorySampler(process.pid, interval_ms=5)
+        with sampler.by_hand() as sample:
+            taken = len(sampler.points_since(0))
+            time.sleep(0.05)
+            assert len(sampler.points_since(0)) == taken
+            sample()
+            assert len(sampler.points_since(0)) == taken + 1
+        while len(sampler.points_since(0)) < taken + 3:
+            time.sleep(0.005)
+        series = sampler.stop()
+        process.communicate("")
+    assert (series.t_ms[1:] > series.t_ms[:-1]).all()
+
+
 def test_children_are_counted_with_their_parent() -> None:
     size = 32 << 20
     mapping = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -55,12 +55,12 @@ def test_reads_are_timed_and_checked() -> None:
     with redis_server.RedisServer(_REDIS, allocators.builtin()) as server:
         connection = server.connect()
         connection.command("SET", "240:1", keyspace.value_of(b"240:1"))
-        took_us = keyspace.time_reads(connection, 7, 0)
+        took_us = keyspace.time_reads(connection, 7, 0, lambda: None)
         assert len(took_us) == 7
         assert (took_us > 0).all()
         connection.command("SETRANGE", "240:1", 10, b"damage!")
         with pytest.raises(ValueError, match="240:1"):
-            keyspace.time_reads(connection, 7, 0)
+            keyspace.time_reads(connection, 7, 0, lambda: None)
         connection.close()
 
 
