@@ -187,6 +187,7 @@ PassResult Compactor::Run(const PassLimits& limits, bool wait) {
     if (limits.every_class) progress_ = {};
     size_t classes = heap_count();
     while (os::MonotonicNs() < limits.deadline_ns && (wait || !is_awaited())) {
+      if (limits.gives_way) os::YieldThread();
       if (progress_.heap != nullptr) {
         if (!Step(limits, wait, &result)) break;
       } else if (classes > 0) {
@@ -206,7 +207,7 @@ PassResult Compactor::Run(const PassLimits& limits, bool wait) {
   return result;
 }
 
-uint32_t Compactor::Fold(uint64_t deadline_ns, bool wait) {
+uint32_t Compactor::Fold(const PassLimits& limits, bool wait) {
   bool has_meshed = false;
   ForEachHeap(
       [&](SizeClassHeap& heap) { has_meshed = has_meshed || heap.statistics().meshed > 0; });
@@ -221,7 +222,8 @@ uint32_t Compactor::Fold(uint64_t deadline_ns, bool wait) {
   }
   if (may_begin && table.Open().ok()) {
     if (fold_heap_ == nullptr) fold_heap_ = heaps_.data();
-    for (size_t classes = 0; classes < heap_count() && os::MonotonicNs() < deadline_ns;) {
+    for (size_t classes = 0; classes < heap_count() && os::MonotonicNs() < limits.deadline_ns;) {
+      if (limits.gives_way) os::YieldThread();
       SizeClassHeap& heap = *fold_heap_;
       if (MayMove(kSizeClasses[heap.size_class()]) && heap.statistics().meshed > 0) {
         LetOthersIn();

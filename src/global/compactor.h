@@ -61,6 +61,10 @@ struct PassLimits {
   bool look_again = false;    // what was looked at counts as changed: a longer look may find more
   bool keeps_recent = false;  // free pages of classes that are never meshed stay for a pass
   uint16_t program_heap = 0;  // if not 0: its classes alone
+  // Between two steps other threads have the processor first: none of the program's waits for more
+  // than a step of ours, and a batch begins when its time on the processor does, so that it is
+  // seldom broken off with its locks held. For a thread that nobody waits for.
+  bool gives_way = false;
 };
 
 class Compactor {
@@ -78,9 +82,9 @@ class Compactor {
   PassResult Run(const PassLimits& limits, bool wait);
 
   // Folds back what stores have copied out of the backing (private views), class by class, until
-  // the deadline; goes on where the last call stopped. Returns: pages saved; 0 when another thread
-  // is at work and `wait` is false.
-  uint32_t Fold(uint64_t deadline_ns, bool wait);
+  // the deadline; goes on where the last call stopped. Of the limits, the deadline and gives_way
+  // count. Returns: pages saved; 0 when another thread is at work and `wait` is false.
+  uint32_t Fold(const PassLimits& limits, bool wait);
 
   // No further pass in this process: its system calls would kill it. Any thread, without a lock.
   void Stop() {
@@ -110,12 +114,13 @@ class Compactor {
   // Spans looked at in one go; more of them wait for the next.
   static constexpr uint32_t kMaxCandidates = 1 << 16;
 
-  // How long a batch should take under the class's lock; half of what a thread may wait.
-  static constexpr uint64_t kBatchNs = 400'000;
+  // How long a batch should take under the class's lock: a fifth of what a thread may wait, as one
+  // in a thousand takes four times as long (interrupts, other programs).
+  static constexpr uint64_t kBatchNs = 200'000;
   // A span that moves costs as much as this many pages to copy, whatever its length; and what a
   // batch holds at first, at least and at most, in pages.
   static constexpr uint32_t kMoveWeight = 4;
-  static constexpr uint32_t kFirstBatch = 100;
+  static constexpr uint32_t kFirstBatch = 50;
   static constexpr uint32_t kLeastBatch = 2 * (kMoveWeight + 1);
   static constexpr uint32_t kLargestBatch = 1024;
 

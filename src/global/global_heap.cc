@@ -201,7 +201,7 @@ size_t GlobalHeap::RunToTheEnd(uint16_t program_heap) {
 
 size_t GlobalHeap::Compact() {
   size_t folded = 0;
-  if (backing_.has_private_views()) folded = compactor_.Fold(UINT64_MAX, true);
+  if (backing_.has_private_views()) folded = compactor_.Fold(PassLimits(), true);
   // What waits to be handed out would be copied, and keep its spans.
   size_t released = program_heaps_.ReleaseFreeSlots(nullptr);
   size_t freed = RunToTheEnd(0);
@@ -214,11 +214,12 @@ size_t GlobalHeap::CompactHeap(const ProgramHeap* heap, bool meshes) {
   return released + arena_.Purge(0);
 }
 
-PassResult GlobalHeap::CompactBriefly(uint64_t deadline_ns, bool thorough, bool keeps_recent) {
+PassResult GlobalHeap::CompactBriefly(uint64_t deadline_ns, TimeOf whose, bool keeps_recent) {
   PassLimits limits;
   limits.deadline_ns = deadline_ns;
-  limits.looks_per_class = thorough ? kThoroughLooks : kBriefLooks;
-  limits.look_again = !thorough;
+  limits.looks_per_class = whose == TimeOf::kWorker ? kBriefLooks : kThoroughLooks;
+  limits.look_again = whose == TimeOf::kWorker;
+  limits.gives_way = whose == TimeOf::kBackground;
   limits.keeps_recent = keeps_recent;
   return compactor_.Run(limits, false);
 }
@@ -233,8 +234,12 @@ void GlobalHeap::GiveUpDescriptors(unsigned int first, unsigned int last) {
   if (barrier) barrier_.DescriptorLost();
 }
 
-bool GlobalHeap::FoldBriefly(uint64_t deadline_ns) {
-  return backing_.has_private_views() && compactor_.Fold(deadline_ns, false) > 0;
+bool GlobalHeap::FoldBriefly(uint64_t deadline_ns, TimeOf whose) {
+  if (!backing_.has_private_views()) return false;
+  PassLimits limits;
+  limits.deadline_ns = deadline_ns;
+  limits.gives_way = whose == TimeOf::kBackground;
+  return compactor_.Fold(limits, false) > 0;
 }
 
 }  // namespace mesh

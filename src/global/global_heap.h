@@ -69,12 +69,17 @@ class GlobalHeap {
   size_t Compact();
   // The same inside one program heap.
   size_t CompactHeap(const ProgramHeap* heap, bool meshes);
-  // A pass of limited length, unless another one runs. `thorough`: the thread has time, so that
-  // more spans are tried against each other. `keeps_recent`: see PassLimits.
-  PassResult CompactBriefly(uint64_t deadline_ns, bool thorough, bool keeps_recent);
+  // Whose time a pass takes.
+  enum class TimeOf : uint8_t {
+    kWorker,      // a thread's that is at work: few spans are tried against each other
+    kSleeper,     // a thread's that has nothing to do
+    kBackground,  // nobody's: all others come first
+  };
+  // A pass of limited length, unless another one runs. `keeps_recent`: see PassLimits.
+  PassResult CompactBriefly(uint64_t deadline_ns, TimeOf whose, bool keeps_recent);
   // Folds copies of meshed pages back (Compactor::Fold), unless another thread is at work.
   // Returns: whether it saved anything.
-  bool FoldBriefly(uint64_t deadline_ns);
+  bool FoldBriefly(uint64_t deadline_ns, TimeOf whose);
   // Whether stores may copy meshed pages, so that there may be something to fold.
   bool has_private_views() const { return backing_.has_private_views(); }
 

@@ -21,6 +21,7 @@ const char* BarrierTierName(BarrierTier tier) {
 void WriteBarrier::Init(BarrierTier wanted) {
   wanted_ = wanted;
   process_ = os::ProcessId();
+  SetTier(BarrierTier::kNone);
   for (bool& refused : refused_modes_) refused = false;
 }
 
@@ -88,6 +89,13 @@ BarrierTier WriteBarrier::Choose() {
   return BarrierTier::kNone;
 }
 
+// A tier that does with threads does without as well: whether there are any is asked for no batch.
+BarrierTier WriteBarrier::Keep() {
+  bool needs_one_thread = tier() == BarrierTier::kSingleThread;
+  if (needs_one_thread || process_ != os::ProcessId() || !CanUse(tier())) return Choose();
+  return tier();
+}
+
 BarrierTier WriteBarrier::Prepare() {
   MESH_DCHECK(!active_);
   // liburing enters the kernel by instructions of its own: no interposition sees it.
@@ -109,7 +117,7 @@ bool WriteBarrier::Begin(std::span<const Range> ranges, std::span<const uintptr_
   if (!before.ok()) return false;
   signals_before_ = before.value;
   TakeRanges(ranges, windows);
-  SetTier(Choose());
+  SetTier(Keep());
   if (tier() != BarrierTier::kNone) {
     if (ExcludePublished()) {
       if (ProtectAll()) {

@@ -66,8 +66,9 @@ class WriteBarrier {
   void Init(BarrierTier wanted);
 
   // Chooses the tier for now, opening what it needs, and looks whether there is an io_uring
-  // instance. Before each series of Begin(), which chooses again but does not look. Returns: the
-  // tier that Begin() would use; kNone: there will be no meshing.
+  // instance. Before each series of Begin(), which does not look, and chooses again only where the
+  // tier does not do any more. Returns: the tier that Begin() would use; kNone: there will be no
+  // meshing.
   BarrierTier Prepare();
 
   // What Prepare() or Begin() chose last. Any thread.
@@ -163,6 +164,7 @@ class WriteBarrier {
   bool CanExclude();
   bool CanUse(BarrierTier tier);
   BarrierTier Choose();
+  BarrierTier Keep();
 
   void TakeRanges(std::span<const Range> ranges, std::span<const uintptr_t> windows);
   bool ExcludePinned();

@@ -93,9 +93,12 @@ uint64_t Doze::FirstWait(Runtime& runtime) {
 }
 
 uint64_t Doze::Work(Runtime& runtime) {
-  if (has_napped_) runtime.AfterNap();
+  if (has_napped_ && !has_flushed_) {
+    runtime.FlushOwnHeap();
+    has_flushed_ = true;
+  }
   has_worked_ = true;
-  bool has_more = runtime.IdleSlice();
+  bool has_more = runtime.IdleSlice(has_napped_);
   uint64_t left = left_ns();
   if (has_more && left > 0) return 0;
   // Nothing has come to the end.

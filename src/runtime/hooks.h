@@ -68,6 +68,7 @@ class Doze {
   bool has_looked_ = false;
   bool has_worked_ = false;  // and was not at the end
   bool has_napped_ = false;
+  bool has_flushed_ = false;  // what the thread's heap held at the end of the nap
   bool is_over_ = false;
 };
 

@@ -210,7 +210,7 @@ uint64_t Runtime::NewSeed() {
 
 size_t Runtime::Compact() {
   BusyScope busy;
-  if (ThreadLocalHeap* heap = OwnHeap(); heap != nullptr) heap->Flush(false);
+  FlushOwnHeap();
   registry_.EmptyResting(true);
   return meshing_ ? global_.Compact() : global_.Scavenge();
 }

@@ -52,14 +52,14 @@ class Runtime {
   // A thread came by on a slow path: meshes and returns pages when the time has come.
   void OnSlowPath();
   // For a thread that is about to sleep, or to go on after `slept_ns` of it. When there is
-  // something to do for it: in how long [ns], 0 for now, kNoIdleWork for never; a slice of that;
-  // and what is left when it has slept a while, which is to return pages and what the thread's heap
-  // holds.
+  // something to do for it: in how long [ns], 0 for now, kNoIdleWork for never; a slice of that,
+  // which returns all free pages when the thread has slept a while; and what is left then: those,
+  // and what the thread's heap holds.
   static constexpr uint64_t kNoIdleWork = UINT64_MAX;
   uint64_t IdleWorkIn(uint64_t slept_ns);
-  bool IdleSlice();  // whether there is more
+  bool IdleSlice(bool has_napped);  // whether there is more
   bool has_leftovers() const;
-  void AfterNap();
+  void FlushOwnHeap();
   // Something came in the middle of it: the program had no time for the last slice after all.
   void IdleInterrupted();
 
@@ -113,7 +113,7 @@ class Runtime {
     return slow_paths_.load(std::memory_order_seq_cst);
   }
   // Folds when it is time. Returns: whether that saved anything.
-  bool FoldIfDue(uint64_t now_ns, uint64_t length_ns);
+  bool FoldIfDue(uint64_t now_ns, uint64_t length_ns, GlobalHeap::TimeOf whose);
   uint64_t NextFold() const;
   bool has_dirty_pages() const {
     // order: relaxed; of idle work, which leaves them.

@@ -69,10 +69,11 @@ Pacer::Outcome Runtime::Turn(uint64_t length_ns, bool is_quiet) {
   uint64_t now = os::MonotonicNs();
   const bool has_emptied = EmptyRestingIfDue(now);
   PassResult pass = {0, true};
-  if (meshing_) pass = global_.CompactBriefly(now + length_ns, true, !is_quiet);
+  const auto whose = GlobalHeap::TimeOf::kBackground;
+  if (meshing_) pass = global_.CompactBriefly(now + length_ns, whose, !is_quiet);
   Pacer::Outcome outcome = {has_emptied || pass.freed > 0, pass.is_complete, 0};
   if (!pass.is_complete) return outcome;
-  if (FoldIfDue(now, length_ns)) outcome.has_gained = true;
+  if (FoldIfDue(now, length_ns, whose)) outcome.has_gained = true;
   outcome.again_ns = Sooner(NextFold(), next_rest_look_ns_);
   if (ReturnPages(is_quiet, SIZE_MAX) > 0 || pass.has_kept) outcome.has_gained = true;
   return outcome;
@@ -93,11 +94,11 @@ bool Runtime::EmptyRestingIfDue(uint64_t now_ns) {
   return has_emptied;
 }
 
-bool Runtime::FoldIfDue(uint64_t now_ns, uint64_t length_ns) {
+bool Runtime::FoldIfDue(uint64_t now_ns, uint64_t length_ns, GlobalHeap::TimeOf whose) {
   // order: relaxed; clocks and a counter, publish nothing.
   if (!meshing_ || now_ns < next_fold_ns_.load(std::memory_order_relaxed)) return false;
   uint64_t activity = Activity();
-  bool has_saved = global_.FoldBriefly(os::MonotonicNs() + length_ns);
+  bool has_saved = global_.FoldBriefly(os::MonotonicNs() + length_ns, whose);
   uint64_t period = kFoldPeriodNs;
   if (!has_saved) {
     period = std::max(fold_period_ns_.load(std::memory_order_relaxed), kFoldPeriodNs) * 2;
@@ -141,11 +142,12 @@ void Runtime::Work(uint64_t now_ns) {
   // Either, so that no thread is held up for both.
   bool has_more = meshing_ && now_ns >= next_mesh_ns_.load(std::memory_order_relaxed);
   if (has_more) {
-    PassResult pass = global_.CompactBriefly(now_ns + kSliceNs, false, true);
+    const auto whose = GlobalHeap::TimeOf::kWorker;
+    PassResult pass = global_.CompactBriefly(now_ns + kSliceNs, whose, true);
     if (pass.is_complete && pass.freed == 0) {
       next_idle_ns_.store(now_ns + period_ms() * kNsPerMs, std::memory_order_relaxed);
     }
-    FoldIfDue(now_ns, kSliceNs);
+    FoldIfDue(now_ns, kSliceNs, whose);
     next_mesh_ns_.store(now_ns + period, std::memory_order_relaxed);
   } else {
     has_more = ReturnPages(false, kReturnBytes) >= kReturnBytes;
@@ -176,18 +178,19 @@ uint64_t Runtime::IdleWorkIn(uint64_t slept_ns) {
   return due_ns > now ? due_ns - now : 0;
 }
 
-bool Runtime::IdleSlice() {
+bool Runtime::IdleSlice(bool has_napped) {
   uint64_t now = os::MonotonicNs();
   uint64_t activity = Activity();
   // order: relaxed; see IdleWorkIn().
-  bool is_quiet = activity == done_activity_.load(std::memory_order_relaxed);
+  bool is_quiet = has_napped || activity == done_activity_.load(std::memory_order_relaxed);
   PassResult pass = {0, true};
-  if (meshing_) pass = global_.CompactBriefly(now + kSliceNs, true, false);
+  const auto whose = GlobalHeap::TimeOf::kSleeper;
+  if (meshing_) pass = global_.CompactBriefly(now + kSliceNs, whose, false);
   bool is_at_work = pass.freed > 0 || os::MonotonicNs() - now >= Pacer::kLeastSliceNs;
   if (!pass.is_complete && is_at_work) return true;
   // A pass that has gained is followed by another: mappings may be counted anew.
   bool has_gained = pass.freed > 0;
-  if (FoldIfDue(now, kSliceNs)) has_gained = true;
+  if (FoldIfDue(now, kSliceNs, whose)) has_gained = true;
   if (ReturnPages(is_quiet, kReturnBytes) >= kReturnBytes) has_gained = true;
   if (has_gained) return true;
   if (pass.is_complete) done_activity_.store(activity, std::memory_order_relaxed);
@@ -213,9 +216,8 @@ bool Runtime::has_leftovers() const {
   return has_dirty_pages() || (heap != nullptr && heap->cached_bytes() > 0);
 }
 
-void Runtime::AfterNap() {
+void Runtime::FlushOwnHeap() {
   if (ThreadLocalHeap* heap = OwnHeap(); heap != nullptr) heap->Flush(false);
-  ReturnPages(true, kReturnBytes);
 }
 
 void Runtime::IdleInterrupted() {

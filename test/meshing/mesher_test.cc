@@ -185,7 +185,7 @@ TEST_P(MesherTest, FoldedSpansKeepTheirContentsAndStayWritable) {
     const bool may_move = tier != BarrierTier::kSegv || kSizeClasses[size_class()].size < 2048;
     for (int round = 0; round < 3; round++) {
       heap.RewriteAll();
-      EXPECT_EQ(heap.global().compactor().Fold(UINT64_MAX, true) > 0, may_move);
+      EXPECT_EQ(heap.global().compactor().Fold(PassLimits(), true) > 0, may_move);
       heap.CheckAll();
     }
     heap.RewriteAll();

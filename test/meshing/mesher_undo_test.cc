@@ -85,7 +85,7 @@ void RetireAndFold(TestHeap& heap) {
   heap.global().backing().Retire();
   for (int round = 0; round < 2; round++) {
     heap.RewriteAll();
-    static_cast<void>(heap.global().compactor().Fold(UINT64_MAX, true));
+    static_cast<void>(heap.global().compactor().Fold(PassLimits(), true));
     heap.CheckAll();
   }
 }

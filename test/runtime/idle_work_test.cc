@@ -19,9 +19,11 @@ TEST(IdleWork, IsDueSoonInAProgramThatSleeps) {
 TEST(IdleWork, IsNotRepeatedWithoutNews) {
   Runtime& runtime = Runtime::Get();
   runtime.OnSlowPath();
-  while (runtime.IdleSlice()) {
+  while (runtime.IdleSlice(false)) {
   }
-  runtime.AfterNap();
+  runtime.FlushOwnHeap();
+  while (runtime.IdleSlice(true)) {
+  }
   EXPECT_EQ(runtime.IdleWorkIn(Pacer::kWindowNs), Runtime::kNoIdleWork);
 }
 
