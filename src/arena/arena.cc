@@ -1,6 +1,8 @@
 // See arena.h. Segments, spans, what goes back; objects are in arena_large.cc and arena_huge.cc,
-// guards in arena_guards.cc.
+// guards in arena_guards.cc, what rests in arena_resting.cc.
 #include "src/arena/arena.h"
+
+#include <algorithm>
 
 #include "src/arena/metadata.h"
 #include "src/base/check.h"
@@ -105,24 +107,32 @@ bool Arena::CommitLocked(Segment& segment, PageCount pages) {
   segment.committed += pages;
   statistics_.committed_bytes += size_t{pages} << kPageShift;
   HeapOf(segment.small).Give(PageMap::IdOf(segment, old), pages, false);
-  grown_by_[segment.small ? 1 : 0] += pages;
+  if (segment.small || !guards_large_) NoteGrownLocked(segment.small, pages);
+  return true;
+}
+
+void Arena::NoteGrownLocked(bool small, size_t pages) {
+  grown_by_[small ? 1 : 0] += static_cast<PageCount>(pages);
   // order: relaxed; read by this thread, or a hint.
   has_grown_.store(true, std::memory_order_relaxed);
-  return true;
 }
 
 // One kind of segment has never been so large: what waits in the other goes back for it, so that
 // the peak is that of what is used. It happens once for each page that is committed.
 void Arena::MakeUp() {
-  // order: relaxed; see CommitLocked().
+  // order: relaxed; see NoteGrownLocked().
   if (!has_grown_.load(std::memory_order_relaxed)) return;
   TakeBackCached();
   MutexLock lock(lock_);
   has_grown_.store(false, std::memory_order_relaxed);
+  if (grown_by_[1] > 0) {
+    CoolDownTo(warm_pages_ - std::min(warm_pages_, grown_by_[1]));
+    statistics_.purged_pages_total += PurgeWaitingLocked(grown_by_[1]);
+  }
   for (bool small : {false, true}) {
     PageCount& grown_by = grown_by_[small ? 1 : 0];
     const PageCount most = grown_by < kReturnStep ? grown_by : kReturnStep;
-    if (most > 0) statistics_.purged_pages_total += HeapOf(!small).Purge(0, most);
+    if (most > 0) statistics_.purged_pages_total += PurgeLocked(!small, 0, most);
     grown_by = 0;
   }
 }
@@ -135,6 +145,8 @@ bool Arena::GrowLocked(bool small, PageCount pages) {
     PageCount room = segment.pages - segment.committed;
     if (CommitLocked(segment, step < room ? step : room)) return true;
   }
+  // The caller looks again, and is here again if that was too little.
+  if (small && TakeBackWaitingLocked()) return true;
   Segment* segment = AddSegmentLocked(small, pages);
   if (segment == nullptr) return false;
   return CommitLocked(*segment, step < segment->pages ? step : segment->pages);
@@ -144,8 +156,10 @@ SpanId Arena::TakeLocked(bool small, PageCount pages, PageCount alignment_pages,
   PageHeap& runs = HeapOf(small);
   SpanId id = runs.Take(pages, alignment_pages, clean);
   if (id != kNoSpan) return id;
-  if (!GrowLocked(small, pages + alignment_pages - 1)) return kNoSpan;
-  return runs.Take(pages, alignment_pages, clean);
+  while (id == kNoSpan && GrowLocked(small, pages + alignment_pages - 1)) {
+    id = runs.Take(pages, alignment_pages, clean);
+  }
+  return id;
 }
 
 SpanId Arena::AllocateSpan(SizeClass size_class, uint32_t units, SizeClass entry_class) {
@@ -154,7 +168,7 @@ SpanId Arena::AllocateSpan(SizeClass size_class, uint32_t units, SizeClass entry
   SpanId id = kNoSpan;
   {
     MutexLock lock(lock_);
-    if (guards_spans_) id = TakeGuardedLocked(true, pages, 1, &clean);
+    if (guards_spans_) id = TakeSpanLocked(pages);
     if (id == kNoSpan) id = TakeLocked(true, pages, 1, &clean);
     if (id != kNoSpan) PageMap::SetSpan(id, pages, entry_class);
   }
@@ -179,9 +193,7 @@ SpanId Arena::ReserveRun(PageCount least, PageCount* pages, bool* dirty) {
 void Arena::FreeSpan(SpanId id, PageCount pages, bool dirty) {
   MutexLock lock(lock_);
   PageMap::ClearSpan(id, pages);
-  Run run{id, pages};
-  if (guards_spans_) TakeGuardsDownLocked(true, 1, &run);
-  small_runs_.Give(run.id, run.pages, dirty);
+  if (!guards_spans_ || !KeepSpanLocked(id, pages, dirty)) small_runs_.Give(id, pages, dirty);
   if (dirty) LimitDirtyLocked(true, pages);
 }
 
@@ -219,12 +231,27 @@ PageCount Arena::DirtyLimitLocked(bool small) const {
                : kLargeDirtyAllowance + committed / kLargeDirtyShare;
 }
 
+PageCount Arena::DirtyPagesLocked(bool small) const {
+  return small ? small_runs_.dirty_pages() + waiting_dirty_
+               : large_runs_.dirty_pages() + warm_pages_;
+}
+
+PageCount Arena::PurgeLocked(bool small, PageCount keep, PageCount most) {
+  const PageCount others = DirtyPagesLocked(small) - HeapOf(small).dirty_pages();
+  PageCount purged = HeapOf(small).Purge(keep - std::min(keep, others), most);
+  const PageCount dirty = DirtyPagesLocked(small);
+  if (small && dirty > keep && purged < most) {
+    purged += PurgeWaitingLocked(std::min(dirty - keep, most - purged));
+  }
+  return purged;
+}
+
 void Arena::LimitDirtyLocked(bool small, PageCount given) {
   PageCount limit = DirtyLimitLocked(small);
-  PageHeap& runs = HeapOf(small);
-  if (runs.dirty_pages() <= limit) return;
+  const PageCount dirty = DirtyPagesLocked(small);
+  if (dirty <= limit) return;
   // order: relaxed; see set_defers_return() and has_excess().
-  if (defers_return_.load(std::memory_order_relaxed) && runs.dirty_pages() <= 2 * limit) {
+  if (defers_return_.load(std::memory_order_relaxed) && dirty <= 2 * limit) {
     has_excess_.store(true, std::memory_order_relaxed);
     return;
   }
@@ -232,7 +259,7 @@ void Arena::LimitDirtyLocked(bool small, PageCount given) {
   // more than a step where as much has come.
   PageCount most = small ? kSmallLimitStep : kLargeLimitStep;
   if (given > most / 2) most = 2 * given;
-  statistics_.purged_pages_total += runs.Purge(limit / 2, most);
+  statistics_.purged_pages_total += PurgeLocked(small, limit / 2, most);
 }
 
 void Arena::ReturnExcess() {
@@ -244,7 +271,7 @@ void Arena::ReturnExcess() {
     {
       MutexLock lock(lock_);
       limit = DirtyLimitLocked(small);
-      dirty = HeapOf(small).dirty_pages();
+      dirty = DirtyPagesLocked(small);
     }
     if (dirty > limit) ReturnDownTo(small, limit / 2);
   }
@@ -254,7 +281,7 @@ size_t Arena::ReturnDownTo(bool small, PageCount keep, size_t most) {
   size_t returned = 0;
   while (returned < most) {
     MutexLock lock(lock_);
-    PageCount pages = HeapOf(small).Purge(keep, kReturnStep);
+    PageCount pages = PurgeLocked(small, keep, kReturnStep);
     statistics_.purged_pages_total += pages;
     returned += pages;
     if (pages < kReturnStep) break;
@@ -264,6 +291,10 @@ size_t Arena::ReturnDownTo(bool small, PageCount keep, size_t most) {
 
 size_t Arena::Purge(size_t keep_bytes, size_t most_bytes) {
   TakeBackCached();
+  {
+    MutexLock lock(lock_);
+    CoolDownTo(0);
+  }
   PageCount keep = static_cast<PageCount>(keep_bytes >> kPageShift);
   size_t most = most_bytes >> kPageShift;
   return (ReturnDownTo(true, keep / 2, most) + ReturnDownTo(false, keep / 2, most)) << kPageShift;
@@ -275,9 +306,8 @@ ArenaStatistics Arena::statistics() {
   // Counted as objects until they are the arena's again.
   result.large_count -= cache_.runs();
   result.large_bytes -= size_t{cache_.pages()} << kPageShift;
-  result.dirty_bytes =
-      (size_t{small_runs_.dirty_pages()} + large_runs_.dirty_pages() + cache_.pages())
-      << kPageShift;
+  result.dirty_bytes = (size_t{DirtyPagesLocked(true)} + DirtyPagesLocked(false) + cache_.pages())
+                       << kPageShift;
   return result;
 }
 

@@ -44,6 +44,9 @@ struct LargeObject {
   SpanId previous = kNoSpan;
   // Pages of the guard behind it; 0: it has none, and none before it.
   PageCount guard_pages = 0;
+  // So many of its first pages are a mapping of their own, with the memory of a freed object
+  // (Arena::TakeWarmLocked).
+  PageCount warmed = 0;
   // Bytes that were asked for, where hardened heaps keep them; else 0.
   size_t size = 0;
 
@@ -163,15 +166,17 @@ class Arena {
   // (PageMap::StateOf).
   void KeepSlotStates() { keeps_states_ = true; }
   // Pages without access before and behind each large object, as long as there are not too many;
-  // freed ones have none either, until they have rested. An object grows into the guard behind it,
-  // which is as much longer as it is given room.
+  // the addresses of freed ones have none either, until they have rested. Their memory may be a new
+  // object's at once. An object grows into the guard behind it, which is as much longer as it is
+  // given room.
   void GuardLarge(uint64_t seed) NO_THREAD_SAFETY_ANALYSIS {
     guards_large_ = true;
     random_.Seed(seed);
   }
   // In a fork's child.
   void Reseed(uint64_t seed) NO_THREAD_SAFETY_ANALYSIS { random_.Seed(seed); }
-  // The same around spans, which do not rest, and are no neighbours of each other then.
+  // The same around spans, which do not rest, and are no neighbours of each other then. Those that
+  // are free wait for the next of their length, with their guards.
   void GuardSpans() { guards_spans_ = true; }
   bool guards_large() const { return guards_large_; }
   bool guards_spans() const { return guards_spans_; }
@@ -216,29 +221,68 @@ class Arena {
   void TakeBackCached();
   void GiveLarge(std::span<const RunCache::Run> runs);
 
-  // Spans, and large objects, that are guarded at a time: at most two mappings each, so that a half
-  // of what vm.max_map_count allows by default is left.
+  // Spans, and large objects, that have mappings of their own at a time: at most two each, so that
+  // a half of what vm.max_map_count allows by default is left. It is for guards, where the kernel
+  // cannot mark pages, and for objects in the memory of others.
   static constexpr uint32_t kMostGuarded = 65530 / 8;
   // Freed large objects that rest, and the pages of all: a half of a segment.
   static constexpr uint32_t kMostResting = 128;
+  // Pages of memory that wait among them for a new object, and the longest and shortest piece: to
+  // move one costs as much as a few fresh pages.
+  static constexpr PageCount kMostWarm = 512;
+  static constexpr PageCount kLongestWarm = 256;
+  static constexpr PageCount kShortestWarm = 6;
+  static constexpr PageCount kLongestSpan = 1 << kPlaceBits;
 
   struct Run {
     SpanId id;
     PageCount pages;
   };
+  // A run that rests; `warm` pages from `warm_id` on have memory.
+  struct Resting {
+    Run run;
+    SpanId warm_id;
+    PageCount warm;
+  };
 
-  static bool PutGuardUp(SpanId id, PageCount pages, PageIndex place, bool clean);
-  static bool TakeGuardDown(SpanId id, PageCount pages);
+  // Makes pages inaccessible, and back. `clean`: there is no memory behind them.
+  bool ShutLocked(SpanId id, PageCount pages, bool clean) REQUIRES(lock_);
+  bool OpenLocked(SpanId id, PageCount pages) REQUIRES(lock_);
+  bool PutGuardUpLocked(SpanId id, PageCount pages, PageIndex place, bool clean) REQUIRES(lock_);
+  bool TakeGuardDownLocked(SpanId id, PageCount pages) REQUIRES(lock_);
+  // Pages are marked at no cost but address space.
+  uint32_t MostGuardedLocked() const REQUIRES(lock_) {
+    return can_mark_ ? UINT32_MAX : kMostGuarded;
+  }
   // A run with a page of guard before it and `behind` pages behind. kNoSpan: there are too many
   // guards, or the kernel refuses.
-  SpanId TakeGuardedLocked(bool small, PageCount pages, PageCount behind, bool* clean)
-      REQUIRES(lock_);
+  SpanId TakeGuardedLocked(PageCount pages, PageCount behind, bool* clean) REQUIRES(lock_);
   // Takes the guards of a run down, if it has some; it becomes as much longer.
-  void TakeGuardsDownLocked(bool small, PageCount behind, Run* run) REQUIRES(lock_);
-  // Lets a freed object rest, guards included. False: it has to be given back at once.
-  bool RestLocked(Run run, PageCount guard_pages) REQUIRES(lock_);
+  void TakeGuardsDownLocked(PageCount behind, Run* run) REQUIRES(lock_);
+
+  // The same for a span: one that waits, or a fresh one, whose neighbours have a guard in common.
+  SpanId TakeSpanLocked(PageCount pages) REQUIRES(lock_);
+  SpanId TakeFreshSpanLocked(PageCount pages) REQUIRES(lock_);
+  // Keeps a free span for the next of its length. False: it has no guards.
+  bool KeepSpanLocked(SpanId id, PageCount pages, bool dirty) REQUIRES(lock_);
+  void WaitLocked(SpanId id, PageCount pages, bool dirty) REQUIRES(lock_);
+  SpanId TakeWaitingLocked(PageCount pages, bool dirty) REQUIRES(lock_);
+  // Returns memory of spans that wait, up to `most` pages. Returns: pages returned.
+  PageCount PurgeWaitingLocked(PageCount most) REQUIRES(lock_);
+  // Makes all of them free runs, and the guards between such. False: there was none.
+  bool TakeBackWaitingLocked() REQUIRES(lock_);
+  void TakeGuardsBetweenFreeRunsDownLocked(const Segment& segment) REQUIRES(lock_);
   bool ResizeGuardedLocked(SpanId id, PageCount pages) REQUIRES(lock_);
+
+  // Lets a freed object rest, guards included. False: it has to be given back at once.
+  bool RestLocked(SpanId id, const LargeObject& object) REQUIRES(lock_);
+  bool RestWarmLocked(SpanId id, const LargeObject& object, Resting* resting) REQUIRES(lock_);
   void WakeLocked(uint32_t index) REQUIRES(lock_);
+  void CoolLocked(uint32_t index) REQUIRES(lock_);
+  void CoolDownTo(PageCount keep) REQUIRES(lock_);
+  // Brings memory of a freed object to the first of `pages` clean pages, the whole of a new one; it
+  // holds anything. Returns: pages that it has been brought to.
+  PageCount TakeWarmLocked(SpanId id, PageCount pages) REQUIRES(lock_);
   bool ReserveStatesLocked(Segment& segment) REQUIRES(lock_);
   static bool CommitStates(const Segment& segment, PageCount pages);
 
@@ -248,6 +292,7 @@ class Arena {
   bool GrowLocked(bool small, PageCount pages) REQUIRES(lock_);
   bool CommitLocked(Segment& segment, PageCount pages) REQUIRES(lock_);
   bool ResizeLargeLocked(SpanId id, size_t pages) REQUIRES(lock_);
+  void NoteGrownLocked(bool small, size_t pages) REQUIRES(lock_);
   void MakeUp();
   Segment* AddSegmentLocked(bool small, PageCount pages) REQUIRES(lock_);
   Segment* NewSegmentLocked(size_t pages, PageCount record_pages) REQUIRES(lock_);
@@ -256,9 +301,11 @@ class Arena {
   void FreeHugeLocked(SpanId id) REQUIRES(lock_);
   bool ResizeHugeLocked(SpanId id, size_t pages) REQUIRES(lock_);
   PageCount DirtyLimitLocked(bool small) const REQUIRES(lock_);
+  PageCount DirtyPagesLocked(bool small) const REQUIRES(lock_);
   // `given` pages have just become dirty: returns memory when more waits than may.
   void LimitDirtyLocked(bool small, PageCount given) REQUIRES(lock_);
   // Returns memory until `keep` pages are dirty, or `most` were returned. Returns pages returned.
+  PageCount PurgeLocked(bool small, PageCount keep, PageCount most) REQUIRES(lock_);
   size_t ReturnDownTo(bool small, PageCount keep, size_t most = SIZE_MAX);
 
   RunCache cache_;
@@ -279,9 +326,17 @@ class Arena {
   bool guards_large_ = false;
   bool guards_spans_ = false;
   uint32_t guarded_[2] GUARDED_BY(lock_) = {};  // large objects, spans
-  Run resting_[kMostResting] GUARDED_BY(lock_) = {};
+  bool can_mark_ GUARDED_BY(lock_) = true;      // os::Guard works, as far as is known
+  bool has_marked_ GUARDED_BY(lock_) = false;
+  SpanId waiting_[2][kLongestSpan + 1] GUARDED_BY(lock_) = {};  // clean and dirty, by their pages
+  PageCount waiting_dirty_ GUARDED_BY(lock_) = 0;               // pages of dirty ones
+  bool has_waiting_ GUARDED_BY(lock_) = false;                  // there may be one
+  Resting resting_[kMostResting] GUARDED_BY(lock_) = {};
   uint32_t resting_count_ GUARDED_BY(lock_) = 0;
   PageCount resting_pages_ GUARDED_BY(lock_) = 0;
+  PageCount warm_pages_ GUARDED_BY(lock_) = 0;
+  uint32_t warmed_ GUARDED_BY(lock_) = 0;    // objects that are
+  size_t large_peak_ GUARDED_BY(lock_) = 0;  // of large_bytes
   Random random_ GUARDED_BY(lock_);
 };
 

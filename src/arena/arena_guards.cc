@@ -1,11 +1,15 @@
-// Guards of the Arena, for hardened heaps: pages without access around spans and large objects, the
-// rest that freed large objects take, and the states of slots.
+// Guards of the Arena, for hardened heaps: pages without access around spans and large objects, and
+// the states of slots.
 //
-//   entries   ... | 0 free | guard | object, span ... | guard | 0 free | ...
-//                          | resting .......................  |
+//   large   ... | 0 free | guard | object ... | guard | 0 free | ...
+//                        | resting .................. |
+//   small   ... | 0 free | guard | span ... | guard | span ... | guard | 0 free | ...
+//                                | waiting  |
 //
-// Guards and what rests have entries of kReservedClass, so that free runs do not grow into them. A
-// guard is what a page costs of address space, and up to two mappings; so there is a limit.
+// Guards and what rests have entries of kReservedClass, so that free runs do not grow into them.
+// What waits has none, and no neighbours but guards. A guard is marked in the page tables where the
+// kernel can, and costs address space alone. Elsewhere it is protected, and costs up to two
+// mappings; so there is a limit.
 #include "src/arena/arena.h"
 #include "src/base/check.h"
 #include "src/os/memory.h"
@@ -21,6 +25,14 @@ bool Is(SpanId id, PageIndex place) {
   // order: relaxed; entries of kReservedClass change under the arena's lock.
   PageEntry entry = EntryOf(id).load(std::memory_order_relaxed);
   return entry.size_class() == kReservedClass && entry.page_in_span() == place;
+}
+
+// Whether the page so far behind the first of a span is a guard.
+bool IsGuard(SpanId id, int64_t offset) {
+  const int64_t page = PageMap::PageOf(id) + offset;
+  if (page < 0 || page >= PageMap::SegmentOf(id).committed) return false;
+  const SpanId there = static_cast<SpanId>(id + offset);
+  return Is(there, PageEntry::kGuardBefore) || Is(there, PageEntry::kGuardBehind);
 }
 
 void Mark(SpanId id, PageIndex place) {
@@ -48,20 +60,38 @@ bool Arena::CommitStates(const Segment& segment, PageCount pages) {
   return needs == had || os::Commit(states + had, needs - had).ok();
 }
 
-bool Arena::PutGuardUp(SpanId id, PageCount pages, PageIndex place, bool clean) {
+bool Arena::ShutLocked(SpanId id, PageCount pages, bool clean) {
   uintptr_t address = PageMap::AddressOf(id);
   size_t bytes = size_t{pages} << kPageShift;
+  if (can_mark_) {
+    if (os::Guard(address, bytes).ok()) {
+      has_marked_ = true;
+      return true;
+    }
+    can_mark_ = false;
+    static_cast<void>(os::Unguard(address, bytes));
+  }
   // What was there would stay in memory, out of everybody's reach.
   if (!clean) static_cast<void>(os::ReleasePages(address, bytes));
-  if (!os::Protect(address, bytes, os::Protection::kNone).ok()) return false;
+  return os::Protect(address, bytes, os::Protection::kNone).ok();
+}
+
+bool Arena::OpenLocked(SpanId id, PageCount pages) {
+  uintptr_t address = PageMap::AddressOf(id);
+  size_t bytes = size_t{pages} << kPageShift;
+  if (has_marked_ && !os::Unguard(address, bytes).ok()) return false;
+  return can_mark_ || os::Protect(address, bytes, os::Protection::kReadWrite).ok();
+}
+
+bool Arena::PutGuardUpLocked(SpanId id, PageCount pages, PageIndex place, bool clean) {
+  if (!ShutLocked(id, pages, clean)) return false;
   Mark(place == PageEntry::kGuardBefore ? id : id + pages - 1, place);
   return true;
 }
 
 // A guard that the kernel keeps up rests for good: it is nobody's any more.
-bool Arena::TakeGuardDown(SpanId id, PageCount pages) {
-  size_t bytes = size_t{pages} << kPageShift;
-  if (os::Protect(PageMap::AddressOf(id), bytes, os::Protection::kReadWrite).ok()) {
+bool Arena::TakeGuardDownLocked(SpanId id, PageCount pages) {
+  if (OpenLocked(id, pages)) {
     PageMap::ClearLarge(id, pages);
     return true;
   }
@@ -70,31 +100,30 @@ bool Arena::TakeGuardDown(SpanId id, PageCount pages) {
   return false;
 }
 
-SpanId Arena::TakeGuardedLocked(bool small, PageCount pages, PageCount behind, bool* clean) {
-  if (guarded_[small] == kMostGuarded || pages + behind >= kMaxRunPages) return kNoSpan;
+SpanId Arena::TakeGuardedLocked(PageCount pages, PageCount behind, bool* clean) {
+  if (guarded_[false] >= MostGuardedLocked() || pages + behind >= kMaxRunPages) return kNoSpan;
   const PageCount all = 1 + pages + behind;
-  SpanId id = TakeLocked(small, all, 1, clean);
+  SpanId id = TakeLocked(false, all, 1, clean);
   if (id == kNoSpan) return kNoSpan;
-  if (PutGuardUp(id, 1, PageEntry::kGuardBefore, *clean)) {
-    if (PutGuardUp(id + 1 + pages, behind, PageEntry::kGuardBehind, *clean)) {
-      guarded_[small]++;
+  if (PutGuardUpLocked(id, 1, PageEntry::kGuardBefore, *clean)) {
+    if (PutGuardUpLocked(id + 1 + pages, behind, PageEntry::kGuardBehind, *clean)) {
+      guarded_[false]++;
       return id + 1;
     }
-    if (!TakeGuardDown(id, 1)) {
-      HeapOf(small).Give(id + 1, all - 1, !*clean);
+    if (!TakeGuardDownLocked(id, 1)) {
+      large_runs_.Give(id + 1, all - 1, !*clean);
       return kNoSpan;
     }
   }
-  HeapOf(small).Give(id, all, !*clean);
+  large_runs_.Give(id, all, !*clean);
   return kNoSpan;
 }
 
-void Arena::TakeGuardsDownLocked(bool small, PageCount behind, Run* run) {
-  if (behind == 0 || PageMap::PageOf(run->id) == 0) return;
-  if (!Is(run->id - 1, PageEntry::kGuardBefore)) return;
-  guarded_[small]--;
-  if (TakeGuardDown(run->id + run->pages, behind)) run->pages += behind;
-  if (TakeGuardDown(run->id - 1, 1)) {
+void Arena::TakeGuardsDownLocked(PageCount behind, Run* run) {
+  if (behind == 0) return;
+  guarded_[false]--;
+  if (TakeGuardDownLocked(run->id + run->pages, behind)) run->pages += behind;
+  if (TakeGuardDownLocked(run->id - 1, 1)) {
     run->id--;
     run->pages++;
   }
@@ -108,14 +137,8 @@ bool Arena::ResizeGuardedLocked(SpanId id, PageCount pages) {
   if (object->guard_pages == 0 || pages >= old + object->guard_pages) return false;
   const bool grows = pages > old;
   const PageCount moved = grows ? pages - old : old - pages;
-  uintptr_t border = PageMap::AddressOf(id + (grows ? old : pages));
-  size_t bytes = size_t{moved} << kPageShift;
-  os::Protection wanted = grows ? os::Protection::kReadWrite : os::Protection::kNone;
-  if (!os::Protect(border, bytes, wanted).ok()) return false;
-  // What is behind the border is zeros, should the object grow again. Until it is cut, it is whole.
-  if (!grows && !os::ReleasePages(border, bytes).ok()) {
-    if (os::Protect(border, bytes, os::Protection::kReadWrite).ok()) return false;
-  }
+  const SpanId border = id + (grows ? old : pages);
+  if (!(grows ? OpenLocked(border, moved) : ShutLocked(border, moved, false))) return false;
   PageMap::ClearLarge(id, old);
   PageMap::SetEnds(id, pages, kLargeClass);
   object->SetPages(pages);
@@ -123,39 +146,103 @@ bool Arena::ResizeGuardedLocked(SpanId id, PageCount pages) {
   return true;
 }
 
-bool Arena::RestLocked(Run run, PageCount guard_pages) {
-  const PageCount most = segment_pages_ / 2;
-  if (run.pages + guard_pages + 1 > most / 4) return false;
-  uintptr_t address = PageMap::AddressOf(run.id);
-  size_t bytes = size_t{run.pages} << kPageShift;
-  if (!os::ReleasePages(address, bytes).ok()) return false;
-  const bool is_shut = os::Protect(address, bytes, os::Protection::kNone).ok();
-  // A part may have changed; what cannot be opened again is lost.
-  if (!is_shut && os::Protect(address, bytes, os::Protection::kReadWrite).ok()) return false;
-  if (guard_pages > 0) {
-    run = {run.id - 1, 1 + run.pages + guard_pages};
-    guarded_[false]--;
+SpanId Arena::TakeSpanLocked(PageCount pages) {
+  SpanId id = TakeWaitingLocked(pages, true);
+  if (id == kNoSpan) id = TakeWaitingLocked(pages, false);
+  return id != kNoSpan ? id : TakeFreshSpanLocked(pages);
+}
+
+// Runs are cut from their front, so a guard is likely to be before it: that of the last fresh one.
+SpanId Arena::TakeFreshSpanLocked(PageCount pages) {
+  if (guarded_[true] >= MostGuardedLocked()) return kNoSpan;
+  bool clean = false;
+  PageCount before = 0;
+  SpanId id = TakeLocked(true, pages + 1, 1, &clean);
+  if (id != kNoSpan && !IsGuard(id, -1)) {
+    small_runs_.Give(id, pages + 1, !clean);
+    before = 1;
+    id = TakeLocked(true, 1 + pages + 1, 1, &clean);
   }
-  Mark(run.id, PageEntry::kResting);
-  Mark(run.id + run.pages - 1, PageEntry::kResting);
-  if (!is_shut) return true;
-  while (resting_count_ == kMostResting || resting_pages_ + run.pages > most) {
-    WakeLocked(random_.Below(resting_count_));
+  if (id == kNoSpan) return kNoSpan;
+  if (before > 0 && !PutGuardUpLocked(id, 1, PageEntry::kGuardBefore, clean)) {
+    small_runs_.Give(id, 1 + pages + 1, !clean);
+    return kNoSpan;
   }
-  resting_[resting_count_++] = run;
-  resting_pages_ += run.pages;
+  id += before;
+  if (!PutGuardUpLocked(id + pages, 1, PageEntry::kGuardBehind, clean)) {
+    small_runs_.Give(id, pages + 1, !clean);
+    return kNoSpan;
+  }
+  guarded_[true]++;
+  return id;
+}
+
+void Arena::WaitLocked(SpanId id, PageCount pages, bool dirty) {
+  *PageMap::Record<SpanId>(id) = waiting_[dirty][pages];
+  waiting_[dirty][pages] = id;
+  if (dirty) waiting_dirty_ += pages;
+  has_waiting_ = true;
+}
+
+SpanId Arena::TakeWaitingLocked(PageCount pages, bool dirty) {
+  const SpanId id = waiting_[dirty][pages];
+  if (id == kNoSpan) return kNoSpan;
+  waiting_[dirty][pages] = *PageMap::Record<SpanId>(id);
+  if (dirty) waiting_dirty_ -= pages;
+  return id;
+}
+
+bool Arena::KeepSpanLocked(SpanId id, PageCount pages, bool dirty) {
+  if (!IsGuard(id, -1) || !IsGuard(id, pages)) return false;
+  WaitLocked(id, pages, dirty);
   return true;
 }
 
-// Makes the index-th of those that rest a free run. One that the kernel keeps shut is lost.
-void Arena::WakeLocked(uint32_t index) {
-  Run run = resting_[index];
-  resting_[index] = resting_[--resting_count_];
-  resting_pages_ -= run.pages;
-  size_t bytes = size_t{run.pages} << kPageShift;
-  if (!os::Protect(PageMap::AddressOf(run.id), bytes, os::Protection::kReadWrite).ok()) return;
-  PageMap::ClearLarge(run.id, run.pages);
-  large_runs_.Give(run.id, run.pages, false);
+PageCount Arena::PurgeWaitingLocked(PageCount most) {
+  PageCount purged = 0;
+  for (PageCount pages = kLongestSpan; pages > 0 && purged < most; pages--) {
+    while (purged < most && waiting_[true][pages] != kNoSpan) {
+      const SpanId id = waiting_[true][pages];
+      const size_t bytes = size_t{pages} << kPageShift;
+      if (!os::ReleasePages(PageMap::AddressOf(id), bytes).ok()) return purged;
+      TakeWaitingLocked(pages, true);
+      WaitLocked(id, pages, false);
+      purged += pages;
+    }
+  }
+  return purged;
+}
+
+// As dirty runs all of them, so that they are one with the guards between them.
+bool Arena::TakeBackWaitingLocked() {
+  if (!has_waiting_) return false;
+  has_waiting_ = false;
+  for (PageCount pages = 1; pages <= kLongestSpan; pages++) {
+    for (bool dirty : {false, true}) {
+      while (waiting_[dirty][pages] != kNoSpan) {
+        const SpanId id = TakeWaitingLocked(pages, dirty);
+        small_runs_.Give(id, pages, true, dirty ? pages : 0);
+      }
+    }
+  }
+  for (uint32_t i = 0; i < segment_count_; i++) {
+    if (segments_[i]->small) TakeGuardsBetweenFreeRunsDownLocked(*segments_[i]);
+  }
+  return true;
+}
+
+void Arena::TakeGuardsBetweenFreeRunsDownLocked(const Segment& segment) {
+  auto is_free = [&](PageIndex page) {
+    // order: relaxed; entries of what is free change under the arena's lock.
+    return segment.entries[page].load(std::memory_order_relaxed).is_empty();
+  };
+  for (PageIndex page = 1; page + 1 < segment.committed; page++) {
+    const SpanId id = PageMap::IdOf(segment, page);
+    if (!IsGuard(id, 0) || !is_free(page - 1) || !is_free(page + 1)) continue;
+    if (!TakeGuardDownLocked(id, 1)) continue;
+    small_runs_.Give(id, 1, true, 0);
+    guarded_[true]--;
+  }
 }
 
 }  // namespace mesh

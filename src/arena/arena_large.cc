@@ -1,4 +1,5 @@
 // Large objects of the Arena, those that have a segment of their own excepted (arena_huge.cc).
+#include <cstring>
 #include <new>
 
 #include "src/arena/arena.h"
@@ -14,6 +15,9 @@ SpanId Arena::AllocateLarge(size_t pages, size_t alignment, bool zeroed, size_t 
     MakeUp();
   }
   if (id == kNoSpan) return kNoSpan;
+  if (const PageCount warmed = PageMap::Record<LargeObject>(id)->warmed; warmed > 0) {
+    memset(reinterpret_cast<void*>(PageMap::AddressOf(id)), 0, size_t{warmed} << kPageShift);
+  }
   // All of it: it may have been longer, and is going to be resized as what it is.
   if (zeroed && !clean) {
     residency_.Clear(PageMap::AddressOf(id), PageMap::Record<LargeObject>(id)->pages);
@@ -46,10 +50,14 @@ SpanId Arena::TakeLarge(size_t pages, size_t alignment, size_t room, bool* clean
   MutexLock lock(lock_);
   if (guards_large_ && !huge && alignment_pages == 1) {
     const PageCount behind = static_cast<PageCount>(room < kMaxRunPages ? room : 0) + 1;
-    SpanId id = TakeGuardedLocked(false, run, behind, clean);
+    SpanId id = TakeGuardedLocked(run, behind, clean);
     if (id != kNoSpan) {
       StartLargeLocked(id, pages, run);
-      PageMap::Record<LargeObject>(id)->guard_pages = behind;
+      LargeObject* object = PageMap::Record<LargeObject>(id);
+      object->guard_pages = behind;
+      if (*clean) object->warmed = TakeWarmLocked(id, run);
+      object->moved = object->warmed > 0;
+      warmed_ += object->moved;
       return id;
     }
   }
@@ -63,6 +71,11 @@ SpanId Arena::StartLargeLocked(SpanId id, size_t pages, PageCount run) {
   statistics_.large_count++;
   statistics_.large_bytes += pages << kPageShift;
   PageMap::SetEnds(id, run, kLargeClass);
+  // What rests takes address space without memory: no more is used than at the peak.
+  if (guards_large_ && statistics_.large_bytes > large_peak_) {
+    NoteGrownLocked(false, (statistics_.large_bytes - large_peak_) >> kPageShift);
+    large_peak_ = statistics_.large_bytes;
+  }
   return id;
 }
 
@@ -101,15 +114,15 @@ void Arena::FreeLarge(SpanId id) {
   MutexLock lock(lock_);
   NoteEndedLocked(pages);
   if (is_huge) return FreeHugeLocked(id);
+  const LargeObject& object = *PageMap::Record<LargeObject>(id);
+  const PageCount guard_pages = object.guard_pages;
+  warmed_ -= object.warmed > 0;
+  if (guards_large_ && RestLocked(id, object)) return;
   size_t bytes = pages << kPageShift;
   bool fresh = moved && os::MapPrivateFixed(PageMap::AddressOf(id), bytes).ok();
-  const PageCount guard_pages = PageMap::Record<LargeObject>(id)->guard_pages;
   Run run{id, static_cast<PageCount>(pages)};
   PageMap::ClearLarge(id, run.pages);
-  if (guards_large_) {
-    if (RestLocked(run, guard_pages)) return;
-    TakeGuardsDownLocked(false, guard_pages, &run);
-  }
+  if (guards_large_) TakeGuardsDownLocked(guard_pages, &run);
   large_runs_.Give(run.id, run.pages, !fresh, static_cast<PageCount>(there));
   LimitDirtyLocked(false, run.pages);
 }

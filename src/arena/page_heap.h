@@ -7,7 +7,8 @@
 // never coalesce with each other: Purge() gives the memory of dirty runs back and makes them clean.
 // Room: arena. Locks: all of it is under the arena's lock.
 //
-// [PH1] A committed page whose entry is empty belongs to exactly one free run.
+// [PH1] A committed page whose entry is empty belongs to exactly one free run, but for spans that
+//       wait between their guards (arena_guards.cc).
 // [PH2] Two free runs of the same state are never neighbours.
 // [PH3] dirty_pages is what is `there` of all dirty runs.
 #pragma once

@@ -18,21 +18,9 @@ void ThreadLocalHeap::StartHardened() {
       Quarantine::Create(memory, secure_policy.quarantine_slots, secure_policy.quarantine_bytes);
 }
 
-bool ThreadLocalHeap::KeepHardened(void* slot, SizeClass size_class) {
-  if (quarantine_ == nullptr) return KeepForUse(slot, size_class);
-  bool sent = false;
-  quarantine_->Put(slot, size_class, random_,
-                   [&](void* out, SizeClass of) { sent |= KeepForUse(out, of); });
-  return sent;
-}
-
-// The next to be handed out.
-bool ThreadLocalHeap::KeepForUse(void* slot, SizeClass size_class) {
-  ShuffleVector& vector = vectors_[size_class];
-  if (MESH_LIKELY(vector.PushIf(slot, [] { return true; }))) return false;
+void ThreadLocalHeap::KeepInFull(void* slot, SizeClass size_class) {
   SendOldest(size_class);
-  vector.Push(slot);
-  return true;
+  vectors_[size_class].Push(slot);
 }
 
 void ThreadLocalHeap::RequireUntouched() const {

@@ -80,7 +80,13 @@ class ThreadLocalHeap {
   // or null when out of memory.
   MESH_ALWAYS_INLINE void* TakeHardened(SizeClass size_class) { return vectors_[size_class].Pop(); }
   // Keeps a slot that SlotGuard has freed. Returns: whether others went to the global heap.
-  bool KeepHardened(void* slot, SizeClass size_class);
+  MESH_ALWAYS_INLINE bool KeepHardened(void* slot, SizeClass size_class) {
+    if (quarantine_ == nullptr) return KeepForUse(slot, size_class);
+    bool sent = false;
+    quarantine_->Put(slot, size_class, random_,
+                     [&](void* out, SizeClass of) { sent |= KeepForUse(out, of); });
+    return sent;
+  }
   // Ends the program when a freed slot that is kept here was written to: looks at all, or some.
   void RequireUntouched() const;
   void Patrol();
@@ -131,7 +137,13 @@ class ThreadLocalHeap {
   void RequireInUse(void* object, SizeClass size_class);
   void SendOldest(SizeClass size_class);
   void StartHardened();
-  bool KeepForUse(void* slot, SizeClass size_class);
+  // The next to be handed out. Returns: as KeepHardened().
+  MESH_ALWAYS_INLINE bool KeepForUse(void* slot, SizeClass size_class) {
+    if (MESH_LIKELY(vectors_[size_class].PushIf(slot, [] { return true; }))) return false;
+    KeepInFull(slot, size_class);
+    return true;
+  }
+  void KeepInFull(void* slot, SizeClass size_class);
   void DrainQuarantine(bool lenient);
   static void SettleAll(void* const* slots, uint32_t count, SizeClass size_class, bool lenient);
 

@@ -30,6 +30,8 @@ namespace mesh::os {
   X(kRemap, "remap")                                       \
   X(kProtect, "protect")                                   \
   X(kUnprotect, "unprotect")                               \
+  X(kGuard, "guard")                                       \
+  X(kUnguard, "unguard")                                   \
   X(kResident, "resident")                                 \
   X(kMemoryFile, "memory file")                            \
   X(kTruncate, "truncate")                                 \

@@ -16,6 +16,10 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
@@ -208,6 +212,14 @@ Status Protect(uintptr_t address, size_t length, Protection protection) {
   constexpr int kBits[] = {PROT_NONE, PROT_READ, kReadWrite};
   const Call call = protection == Protection::kReadWrite ? Call::kUnprotect : Call::kProtect;
   return GatedStatus(call, SYS_mprotect, address, length, kBits[static_cast<int>(protection)]);
+}
+
+Status Guard(uintptr_t address, size_t length) {
+  return Advise(Call::kGuard, address, length, MADV_GUARD_INSTALL);
+}
+
+Status Unguard(uintptr_t address, size_t length) {
+  return Advise(Call::kUnguard, address, length, MADV_GUARD_REMOVE);
 }
 
 Status Residency(uintptr_t address, size_t length, unsigned char* pages) {

@@ -101,6 +101,14 @@ enum class Protection : uint8_t { kNone, kRead, kReadWrite };
 // May have changed a part when it fails in the middle of several mappings (ENOMEM).
 Status Protect(uintptr_t address, size_t length, Protection protection);
 
+// Makes every access to pages of private anonymous memory fault, and drops what they hold. Marks in
+// the page tables do it: the mapping is not cut. They outlive ReleasePages(), and end by Unguard()
+// or when something is mapped there.
+// Errors: EINVAL: a kernel before 6.13, or locked memory; ENOMEM: a part may be marked.
+Status Guard(uintptr_t address, size_t length);
+// Pages that have no such mark stay as they are.
+Status Unguard(uintptr_t address, size_t length);
+
 // Which pages of the range are in memory: the lowest bit of a byte for each. Where swapped out, a
 // private page is not.
 Status Residency(uintptr_t address, size_t length, unsigned char* pages);

@@ -35,7 +35,7 @@ bool IsStart(const void* object, PageEntry entry) {
 // The class for an object, and what has to be behind it; kNoClass: it is a large one.
 SizeClass ClassForHardened(size_t size, size_t alignment) {
   if (size > kMaxSmallSize) return kNoClass;
-  SizeClass size_class = AlignedClassFor(size + SlotGuard::least_slack(), alignment);
+  SizeClass size_class = AlignedClassFor(size + SlotGuard::kLeastSlack, alignment);
   if (size_class == kNoClass) return kNoClass;
   return kSizeClasses[size_class].size - size <= SlotGuard::kMostSlack ? size_class : kNoClass;
 }
@@ -57,7 +57,7 @@ MESH_NOINLINE void* TakeSlowly(SizeClass size_class) {
 // own: all of their pages are the program's.
 size_t SizeOf(const LargeObject& record) {
   const size_t all = (record.pages << kPageShift) - record.shift;
-  return secure_policy.has_canaries && record.size != 0 ? record.size : all;
+  return record.size != 0 ? record.size : all;
 }
 
 // Bytes of the last page behind the object; what is behind that is a guard's.
@@ -72,12 +72,10 @@ char* EndOf(void* object, const LargeObject& record) {
 void SetLargeSize(void* object, size_t size) {
   LargeObject* record = GlobalHeap::LargeRecord(object);
   record->size = size;
-  if (!secure_policy.has_canaries) return;
   Canary::Fill(EndOf(object, *record), SlackOf(*record) % Canary::kMostBytes);
 }
 
 void RequireWhole(void* object, const LargeObject& record) {
-  if (!secure_policy.has_canaries) return;
   if (Canary::IsWhole(EndOf(object, record), SlackOf(record) % Canary::kMostBytes)) return;
   FatalAt("a write beyond the end of an object", object);
 }
@@ -103,32 +101,28 @@ void RequireSmallSize(const void* object, SizeClass size_class, size_t size, siz
   RequireAlignment(object, alignment);
   if (size == kAnySize) return;
   SlotGuard::RequireInUse(object);
+  // One of a heap that has ended has all of its slot, whatever it was made as.
   const size_t room = kSizeClasses[size_class].size;
-  bool fits = size <= room;
-  if (secure_policy.has_canaries) {
-    // One of a heap that has ended has all of its slot, whatever it was made as.
-    const size_t made = SlotGuard::SizeOf(object, size_class);
-    fits = made == room ? fits : size == made;
-  } else if (alignment != 0) {
-    fits =
-        AlignedClassFor(size, alignment < kMinAlignment ? kMinAlignment : alignment) == size_class;
-  }
+  const size_t made = SlotGuard::SizeOf(object, size_class);
+  const bool fits = made == room ? size <= room : size == made;
   if (!fits) FatalAt(kWrongSize, object);
 }
 
 void FreeSmall(void* object, PageEntry entry, size_t size, size_t alignment) {
   SizeClass size_class = entry.size_class();
-  if (MESH_UNLIKELY(!IsStart(object, entry))) {
+  if (!IsStart(object, entry)) {
     FatalAt("free of a pointer into the middle of an object", object);
   }
   if (size != kAnySize || alignment != 0) RequireSmallSize(object, size_class, size, alignment);
-  SlotGuard::Free(object, size_class);
   ThreadLocalHeap* heap = OwnHeap();
-  if (MESH_UNLIKELY(heap == nullptr)) heap = Runtime::Get().AttachThread();
-  if (MESH_UNLIKELY(heap == nullptr)) {
+  if (heap == nullptr) heap = Runtime::Get().AttachThread();
+  if (heap == nullptr) {
+    SlotGuard::ExpectThreads();
+    SlotGuard::Free(object, size_class);
     SlotGuard::Settle(object, size_class);
     return Runtime::Get().global().FreeDirect(object, size_class);
   }
+  SlotGuard::Free(object, size_class);
   if (heap->KeepHardened(object, size_class)) Runtime::Get().OnSlowPath();
 }
 
@@ -170,7 +164,7 @@ void* ResizeSmall(void* object, PageEntry entry, size_t size) {
   SlotGuard::RequireInUse(object);
   SizeClass size_class = entry.size_class();
   const size_t room = kSizeClasses[size_class].size;
-  const bool stays = size <= room - SlotGuard::least_slack() && size >= room / 2 &&
+  const bool stays = size <= room - SlotGuard::kLeastSlack && size >= room / 2 &&
                      room - size <= SlotGuard::kMostSlack;
   if (!stays) return CopyTo(object, SlotGuard::SizeOf(object, size_class), size);
   SlotGuard::Resize(object, size_class, size);
@@ -189,7 +183,7 @@ void* ResizeLarge(void* object, size_t size) {
     resized = Runtime::Get().global().ResizeLarge(object, size);
   }
   if (resized == nullptr) return CopyTo(object, old_size, size);
-  if (secure_policy.has_canaries && size > old_size) {
+  if (size > old_size) {
     // Nobody is to read canaries; what is behind them was never used.
     const size_t gained = size - old_size;
     memset(static_cast<char*>(resized) + old_size, 0, gained < slack ? gained : slack);
@@ -211,7 +205,7 @@ void* AllocateSmall(SizeClass size_class, size_t size, bool zeroed) {
 void* TryHardened(size_t size, size_t alignment, bool zeroed) {
   void* object = nullptr;
   if (AllocateFromDefault(size, alignment, zeroed, &object)) return object;
-  if (MESH_UNLIKELY(size == 0) && secure_policy.has_canaries) {
+  if (MESH_UNLIKELY(size == 0)) {
     if (void* nothing = zero_objects.Allocate(alignment)) return nothing;
   }
   const SizeClass size_class = ClassForHardened(size, alignment);
@@ -222,6 +216,28 @@ void* TryHardened(size_t size, size_t alignment, bool zeroed) {
   return AllocateSmall(size_class, size, zeroed);
 }
 
+MESH_NOINLINE void* MallocSlowly(size_t size, size_t alignment, bool zeroed) {
+  if (HasSlowPathNews() && IsEnding()) return AllocateWhileEnding(size, alignment);
+  void* object = TryHardened(size, alignment, zeroed);
+  while (object == nullptr && AskForMemory(size)) {
+    object = TryHardened(size, alignment, zeroed);
+  }
+  return object;
+}
+
+MESH_NOINLINE void FreeSlowly(void* object, size_t size, size_t alignment) {
+  if (object == nullptr || (HasSlowPathNews() && IsEnding())) return;
+  BusyScope busy;
+  PageEntry entry = EntryOf(object);
+  if (IsSmall(entry)) return FreeSmall(object, entry, size, alignment);
+  if (entry.size_class() == kLargeClass) return FreeLarge(object, size, alignment);
+  if (entry.size_class() == kProgramHeapClass) return FreeToProgramHeap(object);
+  if (!zero_objects.Contains(object)) RefuseForeign(object);
+  if (size != kAnySize && size != 0) FatalAt(kWrongSize, object);
+  RequireAlignment(object, alignment);
+  zero_objects.Free(object);
+}
+
 }  // namespace
 
 bool DecideHardened() {
@@ -230,25 +246,31 @@ bool DecideHardened() {
 }
 
 void* HardenedMalloc(size_t size, size_t alignment, bool zeroed) {
-  if (HasSlowPathNews() && IsEnding()) return AllocateWhileEnding(size, alignment);
-  void* object = TryHardened(size, alignment, zeroed);
-  while (MESH_UNLIKELY(object == nullptr) && AskForMemory(size)) {
-    object = TryHardened(size, alignment, zeroed);
+  ThreadLocalHeap* heap = thread_state.own_heap;
+  const bool is_usual = size - 1 < kFastSize - 1 && alignment <= kMinAlignment &&
+                        thread_state.default_heap == nullptr && heap != nullptr;
+  if (MESH_LIKELY(is_usual) && !HasSlowPathNews()) {
+    const SizeClass size_class = ClassFor(size + SlotGuard::kLeastSlack);
+    if (void* slot = heap->TakeHardened(size_class); MESH_LIKELY(slot != nullptr)) {
+      SlotGuard::Hand(slot, size_class, size, zeroed);
+      return slot;
+    }
   }
-  return object;
+  return MallocSlowly(size, alignment, zeroed);
 }
 
 void HardenedFree(void* object, size_t size, size_t alignment) {
-  if (object == nullptr || (HasSlowPathNews() && IsEnding())) return;
+  ThreadLocalHeap* heap = thread_state.own_heap;
+  const PageEntry entry = EntryOf(object);
+  const bool is_usual = IsSmall(entry) && heap != nullptr;
+  if (MESH_UNLIKELY(!is_usual || HasSlowPathNews() || !IsStart(object, entry))) {
+    return FreeSlowly(object, size, alignment);
+  }
   BusyScope busy;
-  PageEntry entry = EntryOf(object);
-  if (MESH_LIKELY(IsSmall(entry))) return FreeSmall(object, entry, size, alignment);
-  if (entry.size_class() == kLargeClass) return FreeLarge(object, size, alignment);
-  if (entry.size_class() == kProgramHeapClass) return FreeToProgramHeap(object);
-  if (!zero_objects.Contains(object)) RefuseForeign(object);
-  if (size != kAnySize && size != 0) FatalAt(kWrongSize, object);
-  RequireAlignment(object, alignment);
-  zero_objects.Free(object);
+  const SizeClass size_class = entry.size_class();
+  if (size != kAnySize || alignment != 0) RequireSmallSize(object, size_class, size, alignment);
+  SlotGuard::Free(object, size_class);
+  if (MESH_UNLIKELY(heap->KeepHardened(object, size_class))) Runtime::Get().OnSlowPath();
 }
 
 void* HardenedRealloc(void* object, size_t size) {

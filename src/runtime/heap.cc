@@ -244,8 +244,8 @@ void FreeToProgramHeap(void* object) {
 }
 
 MESH_NOINLINE void* SlowMalloc(size_t size) {
-  if (MESH_LIKELY(size <= kMaxSmallSize)) return AllocateClass(ClassFor(size), size);
   if (IsHardened()) return HardenedMalloc(size, kMinAlignment, false);
+  if (MESH_LIKELY(size <= kMaxSmallSize)) return AllocateClass(ClassFor(size), size);
   return AllocateLarge(size, kMinAlignment, false);
 }
 

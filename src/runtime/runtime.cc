@@ -17,6 +17,7 @@
 #include "src/runtime/thread_state.h"
 #include "src/secure/canary.h"
 #include "src/secure/policy.h"
+#include "src/secure/slot_guard.h"
 #include "src/secure/zero_objects.h"
 
 namespace mesh {
@@ -156,6 +157,8 @@ ThreadLocalHeap* Runtime::AttachThread() {
   if (thread_state.default_heap != nullptr) return nullptr;
   if (thread_state.has_exited || !has_exit_key_ || options_.check_frees()) return nullptr;
   ThreadLocalHeap* heap = registry_.Acquire(&global_, NewSeed(), order_);
+  // Not all threads are made by libc.
+  if (has_attached_.exchange(true)) SlotGuard::ExpectThreads();
   if (heap == nullptr) return nullptr;
   // Hardened, every call goes the slow way.
   (secure_policy.has_states > 0 ? thread_state.own_heap : thread_state.heap) = heap;

@@ -136,6 +136,7 @@ class Runtime {
   pthread_key_t exit_key_ = 0;
   int process_ = 0;
   bool has_exit_key_ = false;
+  std::atomic<bool> has_attached_{false};  // a thread, with or without success
   SlotOrder order_ = SlotOrder::kRandomStart;
   bool meshing_ = true;
   uint64_t began_ns_ = 0;

@@ -5,6 +5,7 @@
 #include "src/runtime/hooks.h"
 #include "src/runtime/runtime.h"
 #include "src/runtime/thread_state.h"
+#include "src/secure/slot_guard.h"
 
 namespace mesh {
 namespace {
@@ -32,6 +33,7 @@ int CreateBeside(Runtime& runtime, ThreadCreator* libcs, Make make) {
 int CreateThread(ThreadCreator* libcs, pthread_t* thread, const pthread_attr_t* attributes,
                  void* (*function)(void*), void* argument) {
   Runtime& runtime = Runtime::Get();
+  SlotGuard::ExpectThreads();
   if (!runtime.wants_background() || !runtime.is_own_process()) {
     return libcs(thread, attributes, function, argument);
   }
@@ -47,6 +49,7 @@ int CreateThread(ThreadCreator* libcs, pthread_t* thread, const pthread_attr_t* 
 int CreateC11Thread(C11ThreadCreator* libcs, ThreadCreator* libcs_other, thrd_t* thread,
                     thrd_start_t function, void* argument) {
   Runtime& runtime = Runtime::Get();
+  SlotGuard::ExpectThreads();
   if (!runtime.wants_background() || !runtime.is_own_process()) {
     return libcs(thread, function, argument);
   }
@@ -61,6 +64,7 @@ int CreateC11Thread(C11ThreadCreator* libcs, ThreadCreator* libcs_other, thrd_t*
 
 void ProgramBegins(ThreadCreator* libcs) {
   Runtime& runtime = Runtime::Get();
+  SlotGuard::ExpectThreads();
   if (!runtime.wants_background() || !runtime.wants_background_at_once()) return;
   runtime.program_threads().CountMe();
   runtime.background().Start(libcs);

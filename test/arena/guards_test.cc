@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <vector>
 
@@ -13,7 +14,9 @@
 namespace mesh {
 namespace {
 
-constexpr os::Call kCalls[] = {os::Call::kProtect, os::Call::kUnprotect, os::Call::kRelease};
+constexpr os::Call kCalls[] = {os::Call::kProtect, os::Call::kUnprotect,      os::Call::kRelease,
+                               os::Call::kGuard,   os::Call::kUnguard,        os::Call::kDecommit,
+                               os::Call::kRemap,   os::Call::kMapPrivateFixed};
 constexpr SizeClass kClass = 5;
 
 std::unique_ptr<Arena> MakeGuardedArena() {
@@ -42,11 +45,15 @@ TEST(Guards, OneThatStaysUpIsNoFreeRun) {
     ASSERT_NE(id, kNoSpan);
     ASSERT_NE(next, kNoSpan);
     WriteAll(id, 20);
-    // It cannot rest, and the guard behind it cannot be taken down.
-    injector.Refuse(os::Call::kRelease, ENOMEM);
-    injector.Refuse(os::Call::kUnprotect, ENOMEM);
+    // It cannot rest, and the guard behind it, marked or protected, cannot be taken down.
+    injector.Refuse(os::Call::kProtect, ENOMEM);
+    injector.Refuse(os::Call::kDecommit, ENOMEM);
+    injector.Refuse(os::Call::kUnguard, ENOMEM);
+    // The first one opens what was to rest.
+    injector.Refuse(os::Call::kUnprotect, ENOMEM, 2);
     arena->FreeLarge(id);
-    EXPECT_EQ(injector.count(os::Call::kUnprotect), 2);
+    EXPECT_EQ(injector.count(os::Call::kDecommit), 1);
+    EXPECT_GE(injector.refused(), 3);
     injector.Reset();
     arena->CheckInvariants();
     kept.push_back(next);
@@ -73,7 +80,8 @@ class Player {
 
  private:
   void Refuse() {
-    injector_.Refuse(kCalls[random_.Below(3)], ENOMEM, 1 + random_.Below(3), 1 + random_.Below(3));
+    injector_.Refuse(kCalls[random_.Below(std::size(kCalls))], ENOMEM, 1 + random_.Below(3),
+                     1 + random_.Below(3));
   }
 
   void Step() {

@@ -297,6 +297,28 @@ TEST(Memory, ProtectMeansIt) {
   EXPECT_TRUE(Unmap(page.value, kPageSize).ok());
 }
 
+TEST(Memory, GuardsCutNoMapping) {
+  Result<uintptr_t> pages = MapAnonymous(3 * kPageSize);
+  ASSERT_TRUE(pages.ok());
+  const uintptr_t middle = pages.value + kPageSize;
+  At(middle) = 1;
+  if (Status guarded = Guard(middle, kPageSize); !guarded.ok()) {
+    EXPECT_EQ(guarded.error, EINVAL);
+    EXPECT_EQ(At(middle), 1);
+    GTEST_SKIP() << "this kernel has none";
+  }
+  At(middle - 1) = 2;
+  EXPECT_TRUE(ReleasePages(pages.value, 3 * kPageSize).ok());
+  EXPECT_DEATH(At(middle) = 3, "");
+  EXPECT_DEATH(EXPECT_EQ(At(middle + kPageSize - 1), 0), "");
+  EXPECT_TRUE(Unguard(pages.value, 3 * kPageSize).ok());
+  EXPECT_EQ(At(middle), 0);
+  EXPECT_TRUE(Guard(middle, kPageSize).ok());
+  EXPECT_TRUE(MapPrivateFixed(middle, kPageSize).ok());
+  At(middle) = 4;
+  EXPECT_TRUE(Unmap(pages.value, 3 * kPageSize).ok());
+}
+
 // Every wrapper hands on the refusal, under the kind that it says.
 TEST(Memory, EachCallReportsItsRefusal) {
   Result<uintptr_t> page = MapAnonymous(2 * kPageSize);
@@ -329,6 +351,8 @@ TEST(Memory, EachCallReportsItsRefusal) {
       {Call::kRemap, [&] { return MovePages(a, kPageSize, a + kPageSize).error; }},
       {Call::kRemap, [&] { return MovePagesKeepSource(a, kPageSize, a + kPageSize).error; }},
       {Call::kProtect, [&] { return Protect(a, kPageSize, Protection::kRead).error; }},
+      {Call::kGuard, [&] { return Guard(a, kPageSize).error; }},
+      {Call::kUnguard, [&] { return Unguard(a, kPageSize).error; }},
       {Call::kResident, [&] { return ResidentPages(a, kPageSize).error; }},
   };
   FaultInjector injector;

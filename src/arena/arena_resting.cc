@@ -1,0 +1,128 @@
+// The rest of the Arena's freed large objects, for hardened heaps: their addresses stay without
+// access for a while. Their memory need not: pages that are fresh from the kernel cost ten times
+// what moving and clearing them costs.
+//
+//   addresses   | resting, without access | ...  | a new object |
+//   memory                  `--------- moves --------^
+#include <algorithm>
+
+#include "src/arena/arena.h"
+#include "src/base/check.h"
+#include "src/os/memory.h"
+
+namespace mesh {
+namespace {
+
+void Mark(SpanId id) {
+  // order: relaxed; entries of kReservedClass change under the arena's lock.
+  PageMap::SegmentOf(id).entries[PageMap::PageOf(id)].store(
+      PageEntry(kReservedClass, PageEntry::kResting), std::memory_order_relaxed);
+}
+
+size_t BytesOf(PageCount pages) { return size_t{pages} << kPageShift; }
+
+}  // namespace
+
+bool Arena::RestLocked(SpanId id, const LargeObject& object) {
+  const PageCount most = segment_pages_ / 2;
+  const PageCount pages = static_cast<PageCount>(object.pages);
+  const PageCount guards = object.guard_pages > 0 ? 1 + object.guard_pages : 0;
+  if (pages + guards > most / 4) return false;
+  Resting resting{{guards > 0 ? id - 1 : id, pages + guards}, id, 0};
+  const uintptr_t address = PageMap::AddressOf(resting.run.id);
+  bool is_shut = RestWarmLocked(id, object, &resting);
+  if (!is_shut) {
+    is_shut = os::Decommit(address, BytesOf(resting.run.pages)).ok();
+    // A part may be shut; what cannot be opened again is lost.
+    if (!is_shut &&
+        os::Protect(PageMap::AddressOf(id), BytesOf(pages), os::Protection::kReadWrite).ok()) {
+      return false;
+    }
+  }
+  if (guards > 0) guarded_[false]--;
+  PageMap::ClearLarge(id, pages);
+  Mark(resting.run.id);
+  Mark(resting.run.id + resting.run.pages - 1);
+  if (!is_shut) return true;
+  while (resting_count_ == kMostResting || resting_pages_ + resting.run.pages > most) {
+    WakeLocked(random_.Below(resting_count_));
+  }
+  resting_[resting_count_++] = resting;
+  resting_pages_ += resting.run.pages;
+  warm_pages_ += resting.warm;
+  return true;
+}
+
+// What is moved at once is one mapping: of two, the longer one's memory stays.
+bool Arena::RestWarmLocked(SpanId id, const LargeObject& object, Resting* resting) {
+  const PageCount pages = static_cast<PageCount>(object.pages);
+  const PageCount first = std::min(object.warmed, pages);
+  const PageCount second = pages - first;
+  const PageCount warm = std::max(first, second);
+  const PageCount cold = pages - warm;
+  if (warm < kShortestWarm || warm > kLongestWarm) return false;
+  CoolDownTo(kMostWarm - warm);
+  if (!os::Protect(PageMap::AddressOf(id), BytesOf(pages), os::Protection::kNone).ok()) {
+    return false;
+  }
+  resting->warm_id = warm == first ? id : id + first;
+  const SpanId cold_id = warm == first ? id + first : id;
+  if (cold > 0 && !os::ReleasePages(PageMap::AddressOf(cold_id), BytesOf(cold)).ok()) return false;
+  resting->warm = warm;
+  return true;
+}
+
+// Those that came last are the likeliest to be of a length that is asked for.
+void Arena::CoolDownTo(PageCount keep) {
+  for (uint32_t i = 0; i < resting_count_ && warm_pages_ > keep; i++) CoolLocked(i);
+}
+
+void Arena::CoolLocked(uint32_t index) {
+  Resting& resting = resting_[index];
+  if (resting.warm == 0) return;
+  static_cast<void>(os::ReleasePages(PageMap::AddressOf(resting.warm_id), BytesOf(resting.warm)));
+  warm_pages_ -= resting.warm;
+  resting.warm = 0;
+}
+
+// Makes the index-th of those that rest a free run. One that the kernel keeps shut is lost.
+void Arena::WakeLocked(uint32_t index) {
+  const Resting resting = resting_[index];
+  resting_[index] = resting_[--resting_count_];
+  resting_pages_ -= resting.run.pages;
+  warm_pages_ -= resting.warm;
+  const Run run = resting.run;
+  // Marks go with what was mapped there.
+  if (!os::MapPrivateFixed(PageMap::AddressOf(run.id), BytesOf(run.pages)).ok()) return;
+  PageMap::ClearLarge(run.id, run.pages);
+  large_runs_.Give(run.id, run.pages, false);
+}
+
+// The shortest that is long enough; else the longest.
+PageCount Arena::TakeWarmLocked(SpanId id, PageCount pages) {
+  Resting* best = nullptr;
+  if (warm_pages_ == 0 || pages < kShortestWarm || warmed_ == kMostGuarded) return 0;
+  for (uint32_t i = 0; i < resting_count_; i++) {
+    Resting& resting = resting_[i];
+    if (resting.warm < kShortestWarm) continue;
+    const bool is_enough = best != nullptr && best->warm >= pages;
+    const bool is_better = is_enough ? resting.warm >= pages && resting.warm < best->warm
+                                     : best == nullptr || resting.warm > best->warm;
+    if (is_better) best = &resting;
+  }
+  if (best == nullptr) return 0;
+  const PageCount moved = std::min(best->warm, pages);
+  const uintptr_t to = PageMap::AddressOf(id);
+  if (!os::MovePagesKeepSource(PageMap::AddressOf(best->warm_id), BytesOf(moved), to).ok()) {
+    CoolLocked(static_cast<uint32_t>(best - resting_));
+    return 0;
+  }
+  best->warm -= moved;
+  best->warm_id += moved;
+  warm_pages_ -= moved;
+  if (os::Protect(to, BytesOf(moved), os::Protection::kReadWrite).ok()) return moved;
+  MESH_CHECK(os::MapPrivateFixed(to, BytesOf(moved)).ok());
+  return moved;
+}
+
+}  // namespace mesh

@@ -1,0 +1,239 @@
+// Tests of what the arena does for hardened heaps: pages without access around spans and large
+// objects, and the rest of freed ones, whose memory the next ones may have.
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "src/arena/arena.h"
+#include "src/base/random.h"
+#include "src/base/units.h"
+#include "test/os/fault_injector.h"
+
+namespace mesh {
+namespace {
+
+using os::Call;
+using os::FaultInjector;
+
+constexpr SizeClass kClass = 1;  // spans of a page
+constexpr PageCount kLong = 16;
+
+volatile char& ByteAt(SpanId id, int64_t offset) {
+  return *reinterpret_cast<volatile char*>(PageMap::AddressOf(id) + offset);
+}
+
+bool IsShut(SpanId id, int64_t offset) {
+  return PageMap::Find(PageMap::AddressOf(id) + offset).size_class() == kReservedClass;
+}
+
+// The kernel may mark pages or not: what is inaccessible is the same.
+class ArenaGuardsTest : public testing::TestWithParam<bool> {
+ protected:
+  ArenaGuardsTest() {
+    if (!GetParam()) injector_.Refuse(Call::kGuard, EINVAL, 1, FaultInjector::kForever);
+    arena_->set_segment_size(16 * kMiB);
+    arena_->GuardLarge(7);
+    arena_->GuardSpans();
+  }
+  ~ArenaGuardsTest() override { arena_->CheckInvariants(); }
+
+  SpanId Large(size_t pages, int value) {
+    SpanId id = arena_->AllocateLarge(pages, kPageSize, true);
+    if (id != kNoSpan) memset(BytesOf(id), value, pages << kPageShift);
+    return id;
+  }
+  static char* BytesOf(SpanId id) { return reinterpret_cast<char*>(PageMap::AddressOf(id)); }
+  static bool IsZero(SpanId id, size_t pages) {
+    for (size_t i = 0; i < pages << kPageShift; i++) {
+      if (BytesOf(id)[i] != 0) return false;
+    }
+    return true;
+  }
+
+  FaultInjector injector_;
+  std::unique_ptr<Arena> arena_ = std::make_unique<Arena>();
+};
+
+TEST_P(ArenaGuardsTest, SpansLieBetweenPagesWithoutAccess) {
+  std::vector<SpanId> spans;
+  for (int i = 0; i < 20; i++) {
+    spans.push_back(arena_->AllocateSpan(kClass, 1));
+    memset(BytesOf(spans.back()), i, kPageSize);
+  }
+  for (SpanId id : spans) {
+    EXPECT_TRUE(IsShut(id, -1));
+    EXPECT_TRUE(IsShut(id, kPageSize));
+  }
+  EXPECT_EQ(spans[19] - spans[0], 2 * 19u);  // neighbours have a guard in common
+  EXPECT_DEATH(ByteAt(spans[7], -1) = 1, "");
+  EXPECT_DEATH(ByteAt(spans[7], kPageSize) = 1, "");
+  for (int i = 0; i < 20; i++) EXPECT_EQ(BytesOf(spans[i])[kPageSize - 1], i);
+}
+
+TEST_P(ArenaGuardsTest, AFreeSpanWaitsWithItsGuards) {
+  const SpanId first = arena_->AllocateSpan(kClass, 1);
+  const SpanId id = arena_->AllocateSpan(kClass, 1);
+  const SpanId last = arena_->AllocateSpan(kClass, 1);
+  memset(BytesOf(id), 1, kPageSize);
+  arena_->FreeSpan(id, 1, true);
+  EXPECT_EQ(arena_->statistics().dirty_bytes, kPageSize);
+  EXPECT_TRUE(PageMap::Find(PageMap::AddressOf(id)).is_empty());
+  const int64_t calls = injector_.count(Call::kGuard) + injector_.count(Call::kProtect);
+  EXPECT_EQ(arena_->AllocateSpan(kClass, 1), id);
+  EXPECT_EQ(injector_.count(Call::kGuard) + injector_.count(Call::kProtect), calls);
+  EXPECT_DEATH(ByteAt(id, -1) = 1, "");
+  arena_->FreeSpan(id, 1, true);
+  arena_->Purge(0);
+  EXPECT_EQ(arena_->statistics().dirty_bytes, 0u);
+  EXPECT_EQ(arena_->AllocateSpan(kClass, 1), id);
+  EXPECT_EQ(BytesOf(id)[17], 0);
+  EXPECT_DEATH(ByteAt(id, kPageSize) = 1, "");
+  for (SpanId span : {first, id, last}) arena_->FreeSpan(span, 1, true);
+}
+
+// Before another segment is taken: what waits of one length is there for any.
+TEST_P(ArenaGuardsTest, AddressesAreUsedForSpansOfAnotherLength) {
+  const PageCount pages = (16 * kMiB) >> kPageShift;
+  std::vector<SpanId> spans;
+  for (PageCount i = 0; i < pages / 2 - 300; i++) {
+    spans.push_back(arena_->AllocateSpan(kClass, 1));
+    BytesOf(spans.back())[0] = 1;
+  }
+  const SpanId kept = spans.back();
+  spans.pop_back();
+  for (SpanId id : spans) arena_->FreeSpan(id, 1, true);
+  std::vector<SpanId> longer;
+  const SizeClass class_of_long = [] {
+    SizeClass c = 1;
+    while (kSizeClasses[c].unit_pages * kSizeClasses[c].max_units != kLong) c++;
+    return c;
+  }();
+  while (arena_->statistics().segments == 1 && longer.size() < pages / (kLong + 1)) {
+    const SpanId id = arena_->AllocateSpan(class_of_long, kSizeClasses[class_of_long].max_units);
+    ASSERT_NE(id, kNoSpan);
+    memset(BytesOf(id), 2, kLong << kPageShift);
+    longer.push_back(id);
+  }
+  EXPECT_GT(longer.size(), pages / (kLong + 1) - 20);
+  EXPECT_DEATH(ByteAt(longer[100], kLong << kPageShift) = 1, "");
+  EXPECT_DEATH(ByteAt(kept, -1) = 1, "");
+  EXPECT_EQ(BytesOf(kept)[0], 1);
+  for (SpanId id : longer) arena_->FreeSpan(id, kLong, true);
+}
+
+TEST_P(ArenaGuardsTest, TheMemoryOfAFreedObjectMoves) {
+  const SpanId id = Large(40, 1);
+  EXPECT_DEATH(ByteAt(id, -1) = 1, "");
+  EXPECT_DEATH(ByteAt(id, 40 << kPageShift) = 1, "");
+  arena_->FreeLarge(id);
+  EXPECT_DEATH(ByteAt(id, 5) = 1, "");
+  EXPECT_EQ(arena_->statistics().dirty_bytes, 40 * kPageSize);
+  const SpanId next = arena_->AllocateLarge(30, kPageSize, false);
+  ASSERT_NE(next, id);
+  EXPECT_EQ(arena_->statistics().dirty_bytes, 10 * kPageSize);
+  EXPECT_TRUE(IsZero(next, 30));
+  EXPECT_DEATH(ByteAt(id, 5) = 1, "");
+  EXPECT_DEATH(ByteAt(next, -1) = 1, "");
+  EXPECT_DEATH(ByteAt(next, 30 << kPageShift) = 1, "");
+  // Longer than the rest: its first pages are moved, the others fresh.
+  const SpanId longer = arena_->AllocateLarge(50, kPageSize, false);
+  EXPECT_EQ(arena_->statistics().dirty_bytes, 0u);
+  EXPECT_TRUE(IsZero(longer, 50));
+  memset(BytesOf(longer), 3, 50 << kPageShift);
+  memset(BytesOf(next), 2, 30 << kPageShift);
+  EXPECT_EQ(BytesOf(longer)[0], 3);
+  arena_->FreeLarge(longer);
+  EXPECT_EQ(arena_->statistics().dirty_bytes, 40 * kPageSize);
+  arena_->Purge(0);
+  EXPECT_EQ(arena_->statistics().dirty_bytes, 0u);
+  EXPECT_TRUE(IsZero(Large(50, 0), 50));
+}
+
+TEST_P(ArenaGuardsTest, AnObjectGrowsIntoItsGuard) {
+  const SpanId id = arena_->AllocateLarge(20, kPageSize, true, 10);
+  memset(BytesOf(id), 1, 20 << kPageShift);
+  EXPECT_TRUE(arena_->ResizeLarge(id, 28));
+  EXPECT_EQ(BytesOf(id)[27 << kPageShift], 0);
+  EXPECT_DEATH(ByteAt(id, 28 << kPageShift) = 1, "");
+  EXPECT_TRUE(arena_->ResizeLarge(id, 10));
+  EXPECT_DEATH(ByteAt(id, 10 << kPageShift) = 1, "");
+  EXPECT_EQ(BytesOf(id)[(10 << kPageShift) - 1], 1);
+  EXPECT_TRUE(arena_->ResizeLarge(id, 11));
+  EXPECT_EQ(BytesOf(id)[10 << kPageShift], 0);
+  arena_->FreeLarge(id);
+  EXPECT_DEATH(ByteAt(id, 0) = 1, "");
+}
+
+// Objects come and go, grow and shrink; each is zeros at first and nobody else's afterwards.
+TEST_P(ArenaGuardsTest, NobodySharesMemory) {
+  Random random(3);
+  struct Object {
+    SpanId id;
+    PageCount pages;
+  };
+  std::vector<Object> objects;
+  const auto check = [](const Object& object) {
+    const char value = static_cast<char>(object.id % 127 + 1);
+    for (PageCount i = 0; i < object.pages; i++) {
+      ASSERT_EQ(BytesOf(object.id)[i << kPageShift], value);
+    }
+  };
+  for (int round = 0; round < 3000; round++) {
+    if (objects.size() < 20 || random.Below(2) == 0) {
+      const PageCount pages = 9 + random.Below(60);
+      const SpanId id = arena_->AllocateLarge(pages, kPageSize, true, random.Below(8));
+      ASSERT_NE(id, kNoSpan);
+      for (PageCount i = 0; i < pages; i++) ASSERT_EQ(BytesOf(id)[i << kPageShift], 0);
+      objects.push_back({id, pages});
+    } else {
+      Object& object = objects[random.Below(static_cast<uint32_t>(objects.size()))];
+      check(object);
+      const PageCount pages = object.pages - 3 + random.Below(8);
+      if (arena_->ResizeLarge(object.id, pages)) object.pages = pages;
+      std::swap(object, objects.back());
+    }
+    Object& last = objects.back();
+    for (PageCount i = 0; i < last.pages; i++) {
+      BytesOf(last.id)[i << kPageShift] = static_cast<char>(last.id % 127 + 1);
+    }
+    if (objects.size() < 30) continue;
+    const Object gone = objects[random.Below(30)];
+    check(gone);
+    std::erase_if(objects, [&](const Object& object) { return object.id == gone.id; });
+    arena_->FreeLarge(gone.id);
+  }
+  for (const Object& object : objects) check(object);
+}
+
+// Whatever the kernel refuses, objects are zeros, and their contents theirs.
+TEST_P(ArenaGuardsTest, RefusalsLoseNothing) {
+  for (Call call : {Call::kRemap, Call::kProtect, Call::kUnprotect, Call::kMapPrivateFixed,
+                    Call::kDecommit, Call::kRelease, Call::kUnguard}) {
+    for (int nth = 1; nth < 8; nth++) {
+      std::set<SpanId> there;
+      injector_.Refuse(call, ENOMEM, nth, 1);
+      for (int i = 0; i < 160; i++) {
+        const PageCount pages = 9 + i % 5 * 4;
+        const SpanId id = arena_->AllocateLarge(pages, kPageSize, true);
+        if (id == kNoSpan) continue;
+        ASSERT_TRUE(IsZero(id, pages)) << os::CallName(call);
+        memset(BytesOf(id), 9, pages << kPageShift);
+        ASSERT_TRUE(there.insert(id).second);
+        if (there.size() < 4) continue;
+        arena_->FreeLarge(*there.begin());
+        there.erase(there.begin());
+      }
+      for (SpanId id : there) arena_->FreeLarge(id);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(MarkedOrProtected, ArenaGuardsTest, testing::Bool(),
+                         [](const auto& tested) { return tested.param ? "Marked" : "Protected"; });
+
+}  // namespace
+}  // namespace mesh
