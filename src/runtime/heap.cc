@@ -244,8 +244,11 @@ void FreeToProgramHeap(void* object) {
 }
 
 MESH_NOINLINE void* SlowMalloc(size_t size) {
+  // Nearly all others are here because the thread has no slot for them: hardened, always.
+  const bool was_not_tried = size - kFastSize - 1 < kMaxSmallSize - kFastSize;
+  if (MESH_LIKELY(was_not_tried)) return AllocateClass(ClassFor(size), size);
   if (IsHardened()) return HardenedMalloc(size, kMinAlignment, false);
-  if (MESH_LIKELY(size <= kMaxSmallSize)) return AllocateClass(ClassFor(size), size);
+  if (size <= kFastSize) return AllocateClass(ClassFor(size), size);
   return AllocateLarge(size, kMinAlignment, false);
 }
 
