@@ -3,6 +3,8 @@
 import pathlib
 
 import matplotlib
+import numpy as np
+import numpy.typing as npt
 
 matplotlib.use("Agg")  # No display is needed, nor looked for.
 
@@ -11,8 +13,16 @@ from matplotlib import pyplot
 from . import allocators, compare_experiment, plot, results
 
 
-def draw(comparison: results.Comparison[compare_experiment.CompareRun], path: pathlib.Path) -> None:
-    """Writes the picture as PNG: the first observed run of each allocator."""
+def draw(
+    comparison: results.Comparison[compare_experiment.CompareRun],
+    path: pathlib.Path,
+    floor: npt.NDArray[np.float64] | None = None,
+) -> None:
+    """Writes the picture as PNG: the first observed run of each allocator.
+
+    Args:
+        floor: the least that Mesh's could have used at each of its samples [bytes].
+    """
     figure, axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
     colours = plot.assign_colours(comparison.allocator_names)
     for name in comparison.allocator_names:
@@ -26,6 +36,15 @@ def draw(comparison: results.Comparison[compare_experiment.CompareRun], path: pa
             linewidth=2.2 if name == allocators.MESH else 1.4,
             label=name,
         )
+        if name == allocators.MESH and floor is not None:
+            axes.plot(
+                series.t_ms / 1000,
+                floor / results.MB,
+                color=colours[name],
+                linewidth=1.0,
+                linestyle=":",
+                label="least possible",
+            )
     axes.set_ylim(bottom=0)
     axes.set_xlabel("time [s]")
     axes.set_ylabel("physical memory [MB]")

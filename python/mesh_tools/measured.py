@@ -20,13 +20,15 @@ class Measured:
     """What a run came to.
 
     status: exit status, or the negative number of the signal that ended it. wall_s: time [s].
-    series: memory; None where it was not sampled.
+    series: memory; None where it was not sampled. start_s: when it began, on time.monotonic's clock
+    [s].
     """
 
     status: int
     wall_s: float
     usage: resource.struct_rusage
     series: memory.MemorySeries | None
+    start_s: float
 
 
 def run(
@@ -53,4 +55,4 @@ def run(
     wall_s = time.monotonic() - start_s
     process.returncode = os.waitstatus_to_exitcode(status)
     series = sampler.stop() if sampler else None
-    return Measured(process.returncode, wall_s, usage, series)
+    return Measured(process.returncode, wall_s, usage, series, start_s)

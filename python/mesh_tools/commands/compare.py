@@ -11,16 +11,14 @@ import shlex
 import sys
 import tempfile
 
-from rich.table import Table
-
 from .. import (
     allocators,
     command_line,
     compare_experiment,
+    compare_report,
     program_file,
     provenance,
     results,
-    views,
 )
 
 _Run = compare_experiment.CompareRun
@@ -64,40 +62,19 @@ def run(arguments: argparse.Namespace) -> int:
     )
     command = [str(path), *arguments.arguments]
     try:
-        runs = _run_all(command, [*peers, allocators.mesh(library)], arguments)
+        with tempfile.TemporaryDirectory(prefix="mesh-compare-") as scratch:
+            runs = compare_experiment.run_in_turn(
+                command,
+                [*peers, allocators.mesh(library)],
+                arguments.rounds,
+                arguments.sample_ms,
+                pathlib.Path(scratch),
+            )
     except compare_experiment.CommandFailed as error:
         command_line.say("mesh compare", error)
         return command_line.EXIT_WRONG
     _write(arguments, runs, target)
     return 0
-
-
-def _run_all(
-    command: list[str], compared: list[allocators.Allocator], arguments: argparse.Namespace
-) -> list[_Run]:
-    """Runs every allocator once a round, every second round backwards."""
-    kinds = (compare_experiment.TIMED, compare_experiment.OBSERVED)
-    console = command_line.make_console(stderr=True)
-    runs = []
-    order = [
-        (index, allocator, kind)
-        for index in range(arguments.rounds)
-        for allocator in (compared if index % 2 == 0 else reversed(compared))
-        for kind in kinds
-    ]
-    with (
-        tempfile.TemporaryDirectory(prefix="mesh-compare-") as scratch,
-        command_line.progress_bar(console) as bar,
-    ):
-        task = bar.add_task("", total=len(order))
-        for index, allocator, kind in order:
-            bar.update(task, description=f"{allocator.name}, {kind}")
-            done = compare_experiment.run(
-                command, allocator, index, kind, arguments.sample_ms, pathlib.Path(scratch)
-            )
-            runs.append(done)
-            bar.advance(task)
-    return runs
 
 
 def _write(arguments: argparse.Namespace, runs: list[_Run], target: pathlib.Path) -> None:
@@ -114,38 +91,5 @@ def _write(arguments: argparse.Namespace, runs: list[_Run], target: pathlib.Path
     png, plain = (target.with_name(f"{target.name}{suffix}") for suffix in (".png", ".json"))
     comparison.write_json(plain)
     compare_plot.draw(comparison, png)
-    command_line.make_console().print(_table(comparison))
+    command_line.make_console().print(compare_report.make_table(comparison))
     print(f"written: {plain}, {png}")
-
-
-def _table(comparison: results.Comparison[_Run]) -> Table:
-    parts = {
-        kind: results.Comparison(
-            comparison.workload,
-            comparison.baseline,
-            {},
-            {},
-            [run for run in comparison.runs if run.kind == kind],
-        )
-        for kind in (compare_experiment.TIMED, compare_experiment.OBSERVED)
-    }
-    timed, observed = parts.values()
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for name in ("peak", "mean", "last quarter", "time", "CPU time"):
-        table.add_column(name, justify="right")
-        table.add_column("to glibc", justify="right")
-    for name in comparison.allocator_names:
-        cells = []
-        for part, value in (
-            (observed, lambda run: run.peak_bytes),
-            (observed, lambda run: run.mean_bytes),
-            (observed, lambda run: run.late_bytes),
-            (timed, lambda run: run.wall_s),
-            (timed, lambda run: run.cpu_s),
-        ):
-            middle, ratio = part.median(name, value), part.ratio(name, value)
-            text = views.megabytes(int(middle)) if part is observed else f"{middle:.2f} s"
-            cells += [text, "-" if ratio is None else f"{ratio:.2f}"]
-        table.add_row(name, *cells)
-    return table
