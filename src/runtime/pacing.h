@@ -128,4 +128,14 @@ class Pacer {
   bool is_idle_ = false;
 };
 
+// The same for slices of a pass on slow paths of the program, beside their rests: how long the next
+// has to wait, if the last one had to wait for `last_ns`.
+constexpr uint64_t DelayAfterSlice(uint64_t last_ns, uint64_t period_ns, bool is_complete,
+                                   bool has_gained) {
+  if (has_gained) return 0;
+  if (!is_complete || last_ns < period_ns) return period_ns;
+  const uint64_t most_ns = Pacer::kMostDelayNs > period_ns ? Pacer::kMostDelayNs : period_ns;
+  return 2 * last_ns < most_ns ? 2 * last_ns : most_ns;
+}
+
 }  // namespace mesh

@@ -106,6 +106,7 @@ class Runtime {
   void CollectClasses(Statistics* out);
   void CollectMemory(Statistics* out);
   void Work(uint64_t now_ns);
+  void MeshSlice(uint64_t now_ns, uint64_t period_ns);
   void Harden(int level);
   void InitBackground();
   uint64_t Activity() const {
@@ -142,7 +143,11 @@ class Runtime {
   uint64_t began_ns_ = 0;
   std::atomic<uint64_t> period_ns_{0};
   std::atomic<uint64_t> next_pass_ns_{0};
-  std::atomic<uint64_t> next_mesh_ns_{0};  // on slow paths
+  // On slow paths: the next slice of meshing, how long after one that gained nothing, and whether
+  // the last work was one.
+  std::atomic<uint64_t> next_mesh_ns_{0};
+  std::atomic<uint64_t> mesh_delay_ns_{0};
+  std::atomic<bool> has_just_meshed_{false};
   std::atomic<uint64_t> next_idle_ns_{0};  // in a program that sleeps
   std::atomic<uint64_t> next_fold_ns_{0};
   std::atomic<uint64_t> fold_period_ns_{0};

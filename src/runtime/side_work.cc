@@ -140,23 +140,36 @@ void Runtime::Work(uint64_t now_ns) {
     return;
   }
   // Either, so that no thread is held up for both.
-  bool has_more = meshing_ && now_ns >= next_mesh_ns_.load(std::memory_order_relaxed);
-  if (has_more) {
-    const auto whose = GlobalHeap::TimeOf::kWorker;
-    PassResult pass = global_.CompactBriefly(now_ns + kSliceNs, whose, true);
-    if (pass.is_complete && pass.freed == 0) {
-      next_idle_ns_.store(now_ns + period_ms() * kNsPerMs, std::memory_order_relaxed);
-    }
-    FoldIfDue(now_ns, kSliceNs, whose);
-    next_mesh_ns_.store(now_ns + period, std::memory_order_relaxed);
+  const bool was_meshing = has_just_meshed_.load(std::memory_order_relaxed);
+  const bool is_due = meshing_ && now_ns >= next_mesh_ns_.load(std::memory_order_relaxed);
+  const bool meshes = is_due && !was_meshing;
+  bool has_more = true;
+  if (meshes) {
+    MeshSlice(now_ns, period);
   } else {
-    has_more = ReturnPages(false, kReturnBytes) >= kReturnBytes;
+    has_more = ReturnPages(false, kReturnBytes) >= kReturnBytes || is_due;
   }
+  has_just_meshed_.store(meshes, std::memory_order_relaxed);
   uint64_t end_ns = os::MonotonicNs();
   uint32_t percent = static_cast<uint32_t>(options_.cpu_percent());
   uint64_t rest_ns = RestAfter(end_ns - now_ns, percent);
   if (!has_more && rest_ns < period) rest_ns = period;
   next_pass_ns_.store(end_ns + rest_ns, std::memory_order_relaxed);
+}
+
+void Runtime::MeshSlice(uint64_t now_ns, uint64_t period_ns) {
+  const auto whose = GlobalHeap::TimeOf::kWorker;
+  PassResult pass = global_.CompactBriefly(now_ns + kSliceNs, whose, true);
+  bool has_gained = pass.freed > 0;
+  if (FoldIfDue(now_ns, kSliceNs, whose)) has_gained = true;
+  // order: relaxed; clocks, as in Work().
+  if (pass.is_complete && !has_gained) {
+    next_idle_ns_.store(now_ns + period_ms() * kNsPerMs, std::memory_order_relaxed);
+  }
+  uint64_t delay_ns = DelayAfterSlice(mesh_delay_ns_.load(std::memory_order_relaxed), period_ns,
+                                      pass.is_complete, has_gained);
+  mesh_delay_ns_.store(delay_ns, std::memory_order_relaxed);
+  next_mesh_ns_.store(now_ns + delay_ns, std::memory_order_relaxed);
 }
 
 uint64_t Runtime::IdleWorkIn(uint64_t slept_ns) {

@@ -193,6 +193,22 @@ TEST(Pacer, WithoutAPeriodThereIsNoWork) {
   EXPECT_EQ(pacer.Next(kSettings, {9001 * kMs, 1, 0}).act, Pacer::Act::kWork);
 }
 
+TEST(DelayAfterSlice, IsNoneWhileThereIsGain) {
+  EXPECT_EQ(DelayAfterSlice(3200, 400, false, true), 0u);
+  EXPECT_EQ(DelayAfterSlice(0, 400, true, true), 0u);
+}
+
+TEST(DelayAfterSlice, GrowsWhileWholePassesGainNothing) {
+  constexpr uint64_t kPeriodNs = 400'000'000;
+  uint64_t delay = 0;
+  for (uint64_t expected : {1, 2, 4, 8, 8}) {
+    delay = DelayAfterSlice(delay, kPeriodNs, true, false);
+    EXPECT_EQ(delay, expected * kPeriodNs);
+  }
+  EXPECT_EQ(DelayAfterSlice(delay, kPeriodNs, false, false), kPeriodNs) << "in the middle of one";
+  EXPECT_EQ(DelayAfterSlice(0, 2 * Pacer::kMostDelayNs, true, false), 2 * Pacer::kMostDelayNs);
+}
+
 TEST(RestAfter, MakesTheShare) {
   EXPECT_EQ(RestAfter(kMs, 1), 99 * kMs);
   EXPECT_EQ(RestAfter(kMs, 50), kMs);
