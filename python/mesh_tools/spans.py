@@ -14,6 +14,8 @@ from . import snapshot, theory, window
 # Fuller ones the library leaves alone (SizeClassHeap::Withdraw).
 _FULLEST = 7 / 8
 _BITMAP_WORDS = 4
+# Bytes of a row that are no part of the record: address, id, size class of the page.
+_ROW_TAIL = 17
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +89,10 @@ def read(opened: window.Window) -> HeapMap:
     tables = [_read_segment(opened, address) for address in _small_segments(opened)]
     records = np.concatenate([_empty(opened), *(table for table, _ in tables)])
     torn = sum(count for _, count in tables)
-    by_class, orphans = _group(_Records(opened, records), len(classes), _attached(opened))
-    return HeapMap(opened.constant("page.bytes"), classes, by_class, torn + orphans)
+    found = _Records(opened, records)
+    bits, lost = _bits(opened, found, classes)
+    by_class, orphans = _group(found, bits, len(classes), _attached(opened))
+    return HeapMap(opened.constant("page.bytes"), classes, by_class, torn + lost + orphans)
 
 
 def prospects(heap: HeapMap) -> list[Prospect]:
@@ -147,14 +151,14 @@ def _small_segments(opened: window.Window) -> list[int]:
 
 
 def _empty(opened: window.Window) -> npt.NDArray[np.uint8]:
-    return np.zeros((0, opened.constant("span.size") + 9), dtype=np.uint8)
+    return np.zeros((0, opened.constant("span.size") + _ROW_TAIL), dtype=np.uint8)
 
 
 def _read_segment(opened: window.Window, segment: int) -> tuple[npt.NDArray[np.uint8], int]:
     """Returns the records of a segment's spans, and how many contradict themselves.
 
-    A row is a record as it lies in memory, and behind it the span's address (8 bytes) and the size
-    class that its page says (1 byte).
+    A row is a record as it lies in memory, and behind it the span's address (8 bytes), its id (8
+    bytes) and the size class that its page says (1 byte).
     """
     pages = opened.value(segment, "segment.committed")
     size = opened.constant("span.size")
@@ -168,18 +172,19 @@ def _read_segment(opened: window.Window, segment: int) -> tuple[npt.NDArray[np.u
     raw = opened.memory.read(opened.value(segment, "segment.records"), size * pages)
     records = np.frombuffer(raw, dtype=np.uint8).reshape(pages, size)[first]
     addresses = (base + first.astype(np.uint64) * opened.constant("page.bytes")).astype("<u8")
+    index = opened.value(segment, "segment.index")
+    ids = ((index << opened.constant("segment.id_shift")) + first).astype("<u8")
     table = np.concatenate(
         [
             records,
             addresses.view(np.uint8).reshape(-1, 8),
+            ids.view(np.uint8).reshape(-1, 8),
             kinds[first].astype(np.uint8).reshape(-1, 1),
         ],
         axis=1,
     )
     columns = _Records(opened, table)
-    index = opened.value(segment, "segment.index")
-    ids = (index << opened.constant("segment.id_shift")) + first
-    sound = (columns.ids == ids) & (columns.classes == columns.page_classes) & (columns.units > 0)
+    sound = columns.classes == columns.page_classes
     return table[sound], int((~sound).sum())
 
 
@@ -188,20 +193,54 @@ class _Records:
 
     def __init__(self, opened: window.Window, table: npt.NDArray[np.uint8]) -> None:
         self._window, self._table = opened, table
-        self.ids = self._column("span.id")
-        self.leaders = self._column("span.leader")
-        self.units = self._column("span.units")
+        shapes = self._column("span.shape")
+        self.units = 1 << (shapes & opened.constant("span.length_mask"))
         self.classes = self._column("span.size_class")
         self.page_classes = table[:, -1].astype(np.int64)
-        self.addresses = np.ascontiguousarray(table[:, -9:-1]).view("<u8")[:, 0]
-        place = opened.field("span.occupancy")
-        bits = np.ascontiguousarray(table[:, place.offset : place.offset + place.size])
-        self.bits = bits.view("<u8").reshape(-1, _BITMAP_WORDS)
+        self.addresses = np.ascontiguousarray(table[:, -17:-9]).view("<u8")[:, 0]
+        self.ids = np.ascontiguousarray(table[:, -9:-1]).view("<u8")[:, 0].astype(np.int64)
+        is_member = (shapes & opened.constant("span.member_mask")) != 0
+        self.leaders = np.where(is_member, self._column("span.leader"), self.ids)
+        word = opened.field("span.word")
+        cut = np.ascontiguousarray(table[:, word.offset : word.offset + word.size])
+        self.words = cut.view("<u8")[:, 0]
 
     def _column(self, name: str) -> npt.NDArray[np.int64]:
         place = self._window.field(name)
         cut = np.ascontiguousarray(self._table[:, place.offset : place.offset + place.size])
         return cut.view(f"<u{place.size}")[:, 0].astype(np.int64)
+
+
+def _bits(
+    opened: window.Window, records: _Records, classes: list[SizeClass]
+) -> tuple[theory.Bitmaps, int]:
+    """Returns the bitmaps of all records, and how many could not be read.
+
+    A record's word is its bitmap, or says where the words of a longer one lie.
+    """
+    bits = np.zeros((len(records.words), _BITMAP_WORDS), dtype=np.uint64)
+    bits[:, 0] = records.words
+    slots = np.array([info.slots for info in classes])[records.classes] * records.units
+    wide = np.flatnonzero(slots > 64)
+    here = np.arange(_BITMAP_WORDS) < np.where(slots[wide] <= 128, 2, 4)[:, None]
+    places = records.words[wide, None] + 8 * np.arange(_BITMAP_WORDS, dtype=np.uint64)
+    page_bytes = opened.constant("page.bytes")
+    pages, page_of = np.unique(places[here] // np.uint64(page_bytes), return_inverse=True)
+    contents = np.zeros((len(pages), page_bytes // 8), dtype=np.uint64)
+    is_read = np.ones(len(pages), dtype=bool)
+    for index, page in enumerate(pages):
+        try:
+            raw = opened.memory.read(int(page) * page_bytes, page_bytes)
+        except window.NoSuchProcess:
+            is_read[index] = False
+        else:
+            contents[index] = np.frombuffer(raw, dtype="<u8")
+    words = np.zeros(here.shape, dtype=np.uint64)
+    words[here] = contents[page_of, places[here] % np.uint64(page_bytes) // np.uint64(8)]
+    bits[wide] = words
+    whole = np.ones(here.shape, dtype=bool)
+    whole[here] = is_read[page_of]
+    return bits, int((~whole.all(axis=1)).sum())
 
 
 def _attached(opened: window.Window) -> set[int]:
@@ -215,12 +254,12 @@ def _attached(opened: window.Window) -> set[int]:
 
 
 def _group(
-    records: _Records, class_count: int, attached: set[int]
+    records: _Records, all_bits: theory.Bitmaps, class_count: int, attached: set[int]
 ) -> tuple[list[list[Group]], int]:
     """Joins members to their leaders; returns the groups of each class and members without one."""
     leads = records.ids == records.leaders
     row_of = {int(span): row for row, span in enumerate(records.ids) if leads[row]}
-    bits = records.bits.copy()
+    bits = all_bits.copy()
     members = np.ones(len(bits), dtype=np.int64)
     orphans = 0
     for row in np.flatnonzero(~leads):
@@ -228,7 +267,7 @@ def _group(
         if leader is None:
             orphans += 1
             continue
-        bits[leader] |= records.bits[row]
+        bits[leader] |= all_bits[row]
         members[leader] += 1
     groups: list[list[Group]] = [[] for _ in range(class_count)]
     for place in sorted(row_of.values(), key=lambda place: int(records.addresses[place])):

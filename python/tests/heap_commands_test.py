@@ -35,6 +35,20 @@ def test_spans_add_up_to_the_statistics() -> None:
     assert before.physical_pages(9) > 2 * after.physical_pages(9)
 
 
+@pytest.mark.parametrize("size_class", [1, 2, 3, 4, 9])
+def test_the_bits_are_the_objects(size_class: int) -> None:
+    # Spans of the first three have more slots than a record has room for.
+    name = f"stats.class.{size_class - 1}.live_objects"
+    with mesh_program.running([name], QUIET) as program, window.Window(program.pid) as opened:
+        inside = program.statistics()[name]
+        seen = spans.read(opened)
+    bits = sum(int(theory.count(group.bits[None])[0]) for group in seen.groups[size_class])
+    # Slots that wait in the thread's vector have their bits set.
+    assert inside > 100
+    assert inside <= bits + 10
+    assert bits <= inside + 300
+
+
 def test_the_estimate_is_what_compaction_then_does() -> None:
     with (
         mesh_program.running(extra=QUIET) as program,

@@ -31,33 +31,34 @@ namespace mesh {
 
 // What the record of a large object's first page holds.
 struct LargeObject {
-  size_t pages = 0;
+  PageCount pages = 0;
+  // Pages of the guard behind it; 0: it has none, and none before it.
+  PageCount guard_pages = 0;
+  // Bytes that were asked for, where hardened heaps keep them; else 0.
+  size_t size = 0;
+  // The program heap that it belongs to, 0 for the main heap, and that heap's list of them
+  // (global/program_heaps.h).
+  SpanId next = kNoSpan;
+  SpanId previous = kNoSpan;
+  std::atomic<uint16_t> heap = 0;
+  // Bytes before the address that the program was given; less than a page.
+  uint16_t shift = 0;
+  // So many of its first pages are a mapping of their own, with the memory of a freed object
+  // (Arena::TakeWarmLocked).
+  uint16_t warmed = 0;
   // The pages were brought here by mremap: their mapping merges with no neighbour's, so fresh
   // memory is mapped in their place when the object is freed.
   bool moved = false;
-  // Bytes before the address that the program was given; less than a page.
-  uint16_t shift = 0;
-  // The program heap that it belongs to, 0 for the main heap, and that heap's list of them
-  // (global/program_heaps.h).
-  std::atomic<uint16_t> heap = 0;
-  SpanId next = kNoSpan;
-  SpanId previous = kNoSpan;
-  // Pages of the guard behind it; 0: it has none, and none before it.
-  PageCount guard_pages = 0;
-  // So many of its first pages are a mapping of their own, with the memory of a freed object
-  // (Arena::TakeWarmLocked).
-  PageCount warmed = 0;
-  // Bytes that were asked for, where hardened heaps keep them; else 0.
-  size_t size = 0;
 
   // `pages`, by who does not own the object, which may be resized meanwhile.
   size_t PagesNow() const {
     // order: relaxed; a figure, publishes nothing.
-    return std::atomic_ref<size_t>(const_cast<size_t&>(pages)).load(std::memory_order_relaxed);
+    return std::atomic_ref<PageCount>(const_cast<PageCount&>(pages))
+        .load(std::memory_order_relaxed);
   }
-  void SetPages(size_t count) {
+  void SetPages(PageCount count) {
     // order: relaxed; as above.
-    std::atomic_ref<size_t>(pages).store(count, std::memory_order_relaxed);
+    std::atomic_ref<PageCount>(pages).store(count, std::memory_order_relaxed);
   }
 };
 

@@ -5,12 +5,19 @@
 #include "src/os/memory.h"
 
 namespace mesh {
+namespace {
+
+// Rounded up to whole windows they are a PageCount yet: nearly 16 TiB.
+constexpr size_t kMostHugePages = UINT32_MAX / kWindowPages * kWindowPages;
+
+}  // namespace
 
 SpanId Arena::AllocateHugeLocked(size_t pages, size_t alignment) {
   // A commitment that the kernel's own heuristic would refuse (proc(5), overcommit_memory=0) is
   // refused here, where reservations are not charged.
-  if (alignment > kWindowSize || pages > UINT32_MAX || pages > os::CommittablePages())
+  if (alignment > kWindowSize || pages > kMostHugePages || pages > os::CommittablePages()) {
     return kNoSpan;
+  }
   size_t reserved_pages = RoundUp(pages, kWindowPages);
   Segment* segment = NewSegmentLocked(reserved_pages, kPageSize / sizeof(SpanRecord));
   if (segment == nullptr) segment = NewSegmentLocked(pages, kPageSize / sizeof(SpanRecord));
@@ -49,7 +56,8 @@ void Arena::FreeHugeLocked(SpanId id) {
 bool Arena::ResizeHugeLocked(SpanId id, size_t pages) {
   Segment& segment = PageMap::SegmentOf(id);
   LargeObject* object = PageMap::Record<LargeObject>(id);
-  if (pages <= kMaxRunPages || pages > segment.huge_reserved >> kPageShift) return false;
+  if (pages <= kMaxRunPages || pages > kMostHugePages) return false;
+  if (pages > segment.huge_reserved >> kPageShift) return false;
   uintptr_t end = segment.base + (uintptr_t{segment.committed} << kPageShift);
   if (pages > segment.committed) {
     size_t more = (pages - segment.committed) << kPageShift;
@@ -60,7 +68,7 @@ bool Arena::ResizeHugeLocked(SpanId id, size_t pages) {
     size_t less = (object->pages - pages) << kPageShift;
     static_cast<void>(os::ReleasePages(segment.base + (pages << kPageShift), less));
   }
-  object->SetPages(pages);
+  object->SetPages(static_cast<PageCount>(pages));
   return true;
 }
 

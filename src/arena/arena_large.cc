@@ -55,7 +55,7 @@ SpanId Arena::TakeLarge(size_t pages, size_t alignment, size_t room, bool* clean
       StartLargeLocked(id, pages, run);
       LargeObject* object = PageMap::Record<LargeObject>(id);
       object->guard_pages = behind;
-      if (*clean) object->warmed = TakeWarmLocked(id, run);
+      if (*clean) object->warmed = static_cast<uint16_t>(TakeWarmLocked(id, run));
       object->moved = object->warmed > 0;
       warmed_ += object->moved;
       return id;
@@ -67,7 +67,7 @@ SpanId Arena::TakeLarge(size_t pages, size_t alignment, size_t room, bool* clean
 }
 
 SpanId Arena::StartLargeLocked(SpanId id, size_t pages, PageCount run) {
-  new (PageMap::Record<LargeObject>(id)) LargeObject{pages};
+  new (PageMap::Record<LargeObject>(id)) LargeObject{static_cast<PageCount>(pages)};
   statistics_.large_count++;
   statistics_.large_bytes += pages << kPageShift;
   PageMap::SetEnds(id, run, kLargeClass);
@@ -174,7 +174,7 @@ bool Arena::ResizeLargeLocked(SpanId id, size_t pages) {
 }
 
 bool Arena::MoveLarge(SpanId from, SpanId to) {
-  size_t bytes = PageMap::Record<LargeObject>(from)->pages << kPageShift;
+  size_t bytes = size_t{PageMap::Record<LargeObject>(from)->pages} << kPageShift;
   if (!os::MovePagesKeepSource(PageMap::AddressOf(from), bytes, PageMap::AddressOf(to)).ok()) {
     return false;
   }

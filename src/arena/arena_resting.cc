@@ -56,7 +56,7 @@ bool Arena::RestLocked(SpanId id, const LargeObject& object) {
 // What is moved at once is one mapping: of two, the longer one's memory stays.
 bool Arena::RestWarmLocked(SpanId id, const LargeObject& object, Resting* resting) {
   const PageCount pages = static_cast<PageCount>(object.pages);
-  const PageCount first = std::min(object.warmed, pages);
+  const PageCount first = std::min<PageCount>(object.warmed, pages);
   const PageCount second = pages - first;
   const PageCount warm = std::max(first, second);
   const PageCount cold = pages - warm;

@@ -66,10 +66,10 @@ class PageEntry {
 };
 static_assert(sizeof(PageEntry) == 2);
 
-// 64 bytes of metadata for the span (or free run) that starts at a page; what they hold is known
+// 32 bytes of metadata for the span (or free run) that starts at a page; what they hold is known
 // from the page entry: MiniHeap, LargeObject or FreeRun.
-struct alignas(64) SpanRecord {
-  unsigned char bytes[64];
+struct alignas(32) SpanRecord {
+  unsigned char bytes[32];
 };
 
 struct Segment {
@@ -144,11 +144,17 @@ class PageMap {
   static uintptr_t AddressOf(SpanId id) {
     return SegmentOf(id).base + (uintptr_t{PageOf(id)} << kPageShift);
   }
-  // The record of the span, as what the caller knows it to be. T is trivial, at most 64 bytes.
+  // The record of the span, as what the caller knows it to be. T is trivial.
   template <typename T>
   static T* Record(SpanId id) {
     static_assert(sizeof(T) <= sizeof(SpanRecord));
     return reinterpret_cast<T*>(&SegmentOf(id).records[PageOf(id)]);
+  }
+  // The other way: the span whose record lies there, among those of a segment.
+  static SpanId IdOfRecord(const void* record, uint32_t segment) {
+    const Segment& here = *segments_[segment];
+    return IdOf(here,
+                static_cast<PageIndex>(static_cast<const SpanRecord*>(record) - here.records));
   }
 
   // Writes the entries of a span of a size class: page i of the span gets i.

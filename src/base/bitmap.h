@@ -6,7 +6,9 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "src/base/units.h"
 
@@ -29,6 +31,17 @@ class Bitmap {
       }
     }
     return result;
+  }
+
+  // The bitmap whose first words these are; at most kWords.
+  static constexpr Bitmap Of(std::span<const uint64_t> words) {
+    Bitmap result;
+    for (size_t w = 0; w < words.size(); w++) result.words_[w] = words[w];
+    return result;
+  }
+  // Sets the bits of this bitmap in `words`, beyond which it has none.
+  constexpr void AddTo(std::span<uint64_t> words) const {
+    for (size_t w = 0; w < words.size(); w++) words[w] |= words_[w];
   }
 
   constexpr bool IsSet(SlotIndex slot) const { return (words_[slot / 64] >> (slot % 64) & 1) != 0; }

@@ -19,7 +19,7 @@ namespace mesh {
 // The type of the note; its description is a 64-bit distance from itself to the WindowHead.
 inline constexpr uint32_t kWindowNoteType = 1;
 // Rises when the meaning of a field changes, not when fields come or go.
-inline constexpr uint32_t kWindowVersion = 1;
+inline constexpr uint32_t kWindowVersion = 2;
 
 enum class WindowCommand : uint32_t { kNone, kCompact, kScavenge, kSetPeriod };
 

@@ -12,13 +12,14 @@ uint32_t SizeClassHeap::Survey(SpanId* cursor, std::span<Candidate> out) {
     if (!NextSpanLocked(WalkOf::kSurvey, cursor, &pages)) break;
     MiniHeap* span = MiniHeap::Of(*cursor);
     looked++;
-    if (span->place_ == SpanPlace::kAttached && span->in_use_ == 0) {
+    if (span->place() == SpanPlace::kAttached && span->in_use() == 0) {
       PutBackLocked(span);
       continue;
     }
     if (!IsCandidate(span)) continue;
     if (!span->is_alone()) looked += kGroupWeight;
-    out[count++] = {*cursor, span->backing(), span->in_use_, span->units_, span->GroupOccupancy()};
+    out[count++] = {*cursor, span->backing(), static_cast<uint16_t>(span->in_use()),
+                    static_cast<uint8_t>(span->units()), span->GroupOccupancy()};
   }
   return count;
 }
@@ -55,11 +56,11 @@ void SizeClassHeap::PutBackLocked(Gathered* gathered, size_t count) {
 void SizeClassHeap::WithdrawLocked(MiniHeap* leader) {
   RemoveFromListLocked(leader);
   leader->SetPlace(SpanPlace::kWithdrawn);
-  leader->set_owner(RestingOwner());
+  leader->SetOwner(RestingOwner());
 }
 
 void SizeClassHeap::RestoreLocked(MiniHeap* leader) {
-  if (leader->place_ != SpanPlace::kWithdrawn) return;
+  if (leader->place() != SpanPlace::kWithdrawn) return;
   leader->SetPlace(SpanPlace::kNowhere);
   InsertLocked(leader);
 }

@@ -41,10 +41,10 @@ void SizeClassHeap::Init(SizeClass size_class, Arena* arena, Backing* backing,
 }
 
 void SizeClassHeap::RemoveFromListLocked(MiniHeap* leader) {
-  switch (leader->place_) {
+  switch (leader->place()) {
     case SpanPlace::kPartial:
       if (share_ != nullptr) StepOverLocked(leader);
-      partial_[leader->bin_].Remove(leader);
+      partial_[leader->bin()].Remove(leader);
       break;
     case SpanPlace::kAttached:
       if (share_ != nullptr) StepOverLocked(leader);
@@ -59,13 +59,13 @@ void SizeClassHeap::RemoveFromListLocked(MiniHeap* leader) {
 
 // Puts a leader that is in no list where its occupancy belongs; an empty one goes to the arena.
 void SizeClassHeap::InsertLocked(MiniHeap* leader) {
-  MESH_DCHECK(leader->is_leader() && leader->place_ == SpanPlace::kNowhere);
-  leader->set_owner(RestingOwner());
-  if (leader->in_use_ == 0) return ReleaseGroupLocked(leader);
+  MESH_DCHECK(leader->is_leader() && leader->place() == SpanPlace::kNowhere);
+  leader->SetOwner(RestingOwner());
+  if (leader->in_use() == 0) return ReleaseGroupLocked(leader);
   if (leader->is_full() && share_ == nullptr) return;
   leader->SetPlace(SpanPlace::kPartial);
-  leader->bin_ = static_cast<uint8_t>(leader->is_full() ? kFullBin : BinOf(leader));
-  partial_[leader->bin_].PushFront(leader);
+  leader->SetBin(leader->is_full() ? kFullBin : BinOf(leader));
+  partial_[leader->bin()].PushFront(leader);
 }
 
 bool SizeClassHeap::HasEnoughLocked(int length) const {
@@ -92,7 +92,7 @@ uint32_t SizeClassHeap::NextUnitsLocked() const {
 void SizeClassHeap::NoteStartedLocked(const MiniHeap* span) {
   spans_started_++;
   if (++spans_ > spans_peak_) spans_peak_ = spans_;
-  spans_of_length_[std::countr_zero(span->units())]++;
+  spans_of_length_[span->length_shift()]++;
   pages_ += span->pages();
 }
 
@@ -104,7 +104,7 @@ void SizeClassHeap::NoteEndedLocked(uint32_t units) {
 
 void SizeClassHeap::AttachToLocked(MiniHeap* leader, uint16_t owner, bool shared) {
   leader->SetPlace(SpanPlace::kAttached);
-  leader->set_owner(owner);
+  leader->SetOwner(owner);
   if (!shared) leader->SetHome(owner);
   attached_.PushFront(leader);
 }
@@ -182,11 +182,20 @@ MiniHeap* SizeClassHeap::AttachLocked(uint16_t owner, bool shared) {
 // A fresh span, in no list; null when out of memory.
 MiniHeap* SizeClassHeap::StartSpanLocked() {
   uint32_t units = NextUnitsLocked();
+  const uint32_t words_outside = MiniHeap::WordsOutside(size_class_, units);
+  uint64_t* words = nullptr;
+  if (words_outside > 0) {
+    words = words_.Take(words_outside);
+    if (words == nullptr) return nullptr;
+  }
   SpanId id = NewSpanLocked(units);
-  if (id == kNoSpan) return nullptr;
-  MiniHeap* fresh = MiniHeap::Start(id, size_class_, units);
+  if (id == kNoSpan) {
+    GiveWordsLocked(words, units);
+    return nullptr;
+  }
+  MiniHeap* fresh = MiniHeap::Start(id, size_class_, units, words);
   if (secure_policy.has_canaries) SlotGuard::Prepare(fresh->ObjectAt(0), size_class_, units);
-  fresh->set_owner(RestingOwner());
+  fresh->SetOwner(RestingOwner());
   NoteStartedLocked(fresh);
   return fresh;
 }
@@ -200,7 +209,7 @@ MiniHeap* SizeClassHeap::FindAttachedLocked(uint16_t owner, SpanId attached) {
   PageEntry entry = PageMap::Find(PageMap::AddressOf(attached));
   if (!IsMineLocked(entry, attached) || entry.page_in_span() != 0) return nullptr;
   MiniHeap* span = MiniHeap::Of(attached);
-  return span->owner() == owner && span->place_ == SpanPlace::kAttached ? span : nullptr;
+  return span->owner() == owner && span->place() == SpanPlace::kAttached ? span : nullptr;
 }
 
 SlotIndex SizeClassHeap::FirstSlot(const MiniHeap* span, SlotOrder order, bool shared,
@@ -331,7 +340,7 @@ void SizeClassHeap::CheckInvariants() {
   for (uint32_t bin = 0; bin < kBins; bin++) {
     for (MiniHeap* span = partial_[bin].front(); span != nullptr; span = SpanList::Next(span)) {
       span->CheckInvariants();
-      MESH_CHECK(span->place_ == SpanPlace::kPartial && span->bin_ == bin);
+      MESH_CHECK(span->place() == SpanPlace::kPartial && span->bin() == bin);
       MESH_CHECK(BinOf(span) <= bin && !span->is_full());
     }
   }
@@ -341,7 +350,7 @@ void SizeClassHeap::CheckInvariants() {
   }
   for (MiniHeap* span = attached_.front(); span != nullptr; span = SpanList::Next(span)) {
     span->CheckInvariants();
-    MESH_CHECK(span->place_ == SpanPlace::kAttached);
+    MESH_CHECK(span->place() == SpanPlace::kAttached);
   }
 }
 

@@ -32,6 +32,7 @@
 #include "src/meshing/mesher.h"
 #include "src/meshing/span_releaser.h"
 #include "src/miniheap/mini_heap.h"
+#include "src/miniheap/word_pool.h"
 #include "src/os/page_table.h"
 #include "src/sizeclass/size_class.h"
 
@@ -235,12 +236,12 @@ class SizeClassHeap {
   static constexpr int kLengths = 5;  // 1, 2, 4, 8, 16 units
 
   static uint32_t BinOf(const MiniHeap* leader) {
-    return leader->in_use() >> (leader->info().bin_shift + std::countr_zero(leader->units()));
+    return leader->in_use() >> (leader->info().bin_shift + leader->length_shift());
   }
   // Whether a span leads something that has room, and objects that are worth moving.
   static bool IsCandidate(const MiniHeap* span) {
-    bool is_listed = span->place_ == SpanPlace::kPartial || span->place_ == SpanPlace::kAttached;
-    return is_listed && span->in_use_ > 0 && span->in_use() * 8 <= span->slots() * 7;
+    bool is_listed = span->place() == SpanPlace::kPartial || span->place() == SpanPlace::kAttached;
+    return is_listed && span->in_use() > 0 && span->in_use() * 8 <= span->slots() * 7;
   }
   // Pages in spans of few slots that a class has before it makes longer ones, by what mappings
   // allow. In a small heap they mesh best; in a large one they are too often empty, which breaks
@@ -326,6 +327,10 @@ class SizeClassHeap {
   MiniHeap* FindPartialLocked(uint16_t owner, MiniHeap** fullest) REQUIRES(lock_);
   bool IsDenseLocked() const REQUIRES(lock_);
   MiniHeap* StartSpanLocked() REQUIRES(lock_);
+  // The words of a span that has ended, if it had any.
+  void GiveWordsLocked(uint64_t* words, uint32_t units) REQUIRES(lock_) {
+    if (words != nullptr) words_.Give(words, MiniHeap::WordsOutside(size_class_, units));
+  }
   MiniHeap* AttachLocked(uint16_t owner, bool shared) REQUIRES(lock_);
   uint32_t RefillLocked(uint16_t owner, SpanId* attached, Random& random, SlotOrder order,
                         void** out, uint32_t wanted, uint32_t room) REQUIRES(lock_);
@@ -378,6 +383,7 @@ class SizeClassHeap {
   bool reserve_dirty_ GUARDED_BY(lock_) = false;  // memory may lie behind them
   SpanList partial_[kBins + 1] GUARDED_BY(lock_);
   SpanList attached_ GUARDED_BY(lock_);
+  WordPool words_ GUARDED_BY(lock_);
   uint64_t spans_ GUARDED_BY(lock_) = 0;  // virtual spans of this class
   uint64_t spans_of_length_[kLengths] GUARDED_BY(lock_) = {};
   uint64_t pages_ GUARDED_BY(lock_) = 0;

@@ -156,8 +156,8 @@ Bitmap SizeClassHeap::ObjectsOf(SpanId id) {
 // which wait for one of the two locks.
 void SizeClassHeap::HandOverGroupLocked(MiniHeap* leader, SizeClassHeap& to) {
   RemoveFromListLocked(leader);
-  in_use_ -= leader->in_use_;
-  to.in_use_ += leader->in_use_;
+  in_use_ -= leader->in_use();
+  to.in_use_ += leader->in_use();
   leader->ForEachMember([&](MiniHeap* span) NO_THREAD_SAFETY_ANALYSIS {
     NoteEndedLocked(span->units());
     to.NoteStartedLocked(span);
@@ -170,7 +170,7 @@ void SizeClassHeap::HandOverGroupLocked(MiniHeap* leader, SizeClassHeap& to) {
       backed_pages_ -= span->pages();
       to.backed_pages_ += span->pages();
     }
-    span->set_owner(kNobody);
+    span->SetOwner(kNobody);
     if (secure_policy.has_states > 0) {
       span->occupancy().ForEachSet(
           [&](SlotIndex slot) { SlotGuard::HandWhole(span->ObjectAt(slot)); });
@@ -211,16 +211,17 @@ uint32_t SizeClassHeap::DestroySomeLocked(uint32_t most) {
     MiniHeap* leader = FirstListedLocked();
     if (leader == nullptr) break;
     RemoveFromListLocked(leader);
-    in_use_ -= leader->in_use_;
-    leader->in_use_ = 0;
+    in_use_ -= leader->in_use();
+    leader->NoteFreed(leader->in_use());
     if (!leader->is_alone() || leader->is_backed()) {
-      leader->ForEachMember([](MiniHeap* span) { span->occupancy_ = Bitmap(); });
+      leader->ForEachMember([](MiniHeap* span) { span->ClearAllSlots(); });
       ReleaseGroupLocked(leader);
       continue;
     }
     const SpanId id = leader->id();
     const PageCount pages = leader->pages();
-    leader->set_owner(kNobody);
+    leader->SetOwner(kNobody);
+    GiveWordsLocked(leader->words_outside(), leader->units());
     NoteEndedLocked(leader->units());
     // Segments whose ids follow each other need not be neighbours.
     if (id + pages == run && PageMap::PageOf(run) != 0) {

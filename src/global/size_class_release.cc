@@ -25,13 +25,15 @@ bool SizeClassHeap::ReleaseSpanLocked(MiniHeap* span) {
   bool is_backed = span->is_backed();
   PageCount pages = span->pages();
   uint32_t units = span->units();
+  uint64_t* words = span->words_outside();
   // Who still has its id must not take it for this heap's, as soon as its pages are another's.
-  span->set_owner(kNobody);
+  span->SetOwner(kNobody);
   if (!releaser_->Release(span)) {
-    span->set_owner(RestingOwner());
+    span->SetOwner(RestingOwner());
     return false;
   }
   if (is_backed) backed_pages_ -= pages;
+  GiveWordsLocked(words, units);
   NoteEndedLocked(units);
   return true;
 }
@@ -62,7 +64,7 @@ void SizeClassHeap::ReleaseGroupLocked(MiniHeap* leader) {
     return;
   }
   leader->SetPlace(SpanPlace::kPartial);
-  leader->bin_ = 0;
+  leader->SetBin(0);
   partial_[0].PushFront(leader);
 }
 
@@ -127,9 +129,10 @@ uint32_t SizeClassHeap::FreePlacesLocked(const SlotPlace* place, bool lenient) {
   uint32_t freed_count = 0;
   while (place->span != nullptr) {
     MiniHeap* span = place->span;
+    uint64_t* words = span->words();
     uint32_t freed = 0;
     do {
-      if (MESH_LIKELY(span->ClearSlot(place->slot))) {
+      if (MESH_LIKELY(MiniHeap::ClearSlotIn(words, place->slot))) {
         freed++;
       } else {
         RefuseFree(span->ObjectAt(place->slot), lenient, "double free");
@@ -138,13 +141,13 @@ uint32_t SizeClassHeap::FreePlacesLocked(const SlotPlace* place, bool lenient) {
     if (MESH_UNLIKELY(freed == 0)) continue;
     freed_count += freed;
     MiniHeap* leader = span->NoteFreed(freed);
-    if (span != leader && span->occupancy_.IsEmpty()) emptied[emptied_count++] = span;
-    if (leader->in_use_ == 0) {
+    if (span != leader && !span->has_objects()) emptied[emptied_count++] = span;
+    if (leader->in_use() == 0) {
       emptied[emptied_count++] = leader;
-    } else if (leader->place_ == SpanPlace::kNowhere) {
+    } else if (leader->place() == SpanPlace::kNowhere) {
       InsertLocked(leader);
-    } else if (share_ != nullptr && leader->place_ == SpanPlace::kPartial &&
-               leader->bin_ == kFullBin) {
+    } else if (share_ != nullptr && leader->place() == SpanPlace::kPartial &&
+               leader->bin() == kFullBin) {
       PutBackLocked(leader);
     }
   }
@@ -163,7 +166,7 @@ void SizeClassHeap::DropEmptiedLocked(MiniHeap* span) {
   // Refused by the kernel, a member stays until the group goes.
   if (!span->is_leader()) {
     ReleaseMemberLocked(span);
-  } else if (span->place_ == SpanPlace::kPartial || span->place_ == SpanPlace::kNowhere) {
+  } else if (span->place() == SpanPlace::kPartial || span->place() == SpanPlace::kNowhere) {
     PutBackLocked(span);
   }
 }

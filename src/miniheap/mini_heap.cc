@@ -1,34 +1,35 @@
 // See mini_heap.h.
 #include "src/miniheap/mini_heap.h"
 
+#include <bit>
+
 namespace mesh {
 
-MiniHeap* MiniHeap::Start(SpanId id, SizeClass size_class, uint32_t units) {
+MiniHeap* MiniHeap::Start(SpanId id, SizeClass size_class, uint32_t units, uint64_t* words) {
+  static_assert(AreMasksRight());
+  MESH_DCHECK((words != nullptr) == (WordsOutside(size_class, units) > 0));
   MiniHeap* heap = Of(id);
-  heap->occupancy_ = Bitmap();
+  heap->word_ = reinterpret_cast<uintptr_t>(words);
   heap->next_ = kNoSpan;
-  heap->previous_ = kNoSpan;
-  heap->id_ = id;
-  heap->leader_ = id;
+  heap->leader_or_previous_ = kNoSpan;
   heap->next_member_ = kNoSpan;
   heap->backing_ = kSizeClasses[size_class].meshable ? kNoBackingPage : 0;
-  heap->set_owner(0);
-  heap->units_ = static_cast<uint8_t>(units);
-  heap->home_ = 0;
-  heap->in_use_ = 0;
+  heap->SetOwner(0);
   // order: relaxed; as size_class().
   heap->size_class_.store(size_class, std::memory_order_relaxed);
-  heap->bin_ = 0;
-  heap->place_ = SpanPlace::kNowhere;
-  heap->memory_ = SpanMemory::kPrivate;
+  heap->shape_.length = static_cast<uint8_t>(std::countr_zero(units)) & kLengthMask;
+  heap->shape_.is_member = 0;
+  heap->shape_.place = SpanPlace::kNowhere;
+  heap->shape_.memory = SpanMemory::kPrivate;
+  heap->state_ = (id & ~(kWindowPages - 1)) | (words != nullptr ? kIsWide : 0);
   return heap;
 }
 
 Bitmap MiniHeap::GroupOccupancy() const {
-  Bitmap all = occupancy_;
+  Bitmap all = occupancy();
   for (SpanId id = next_member_; id != kNoSpan;) {
     const MiniHeap* member = Of(id);
-    all |= member->occupancy_;
+    all |= member->occupancy();
     id = member->next_member_;
   }
   return all;
@@ -54,37 +55,46 @@ uint32_t MiniHeap::member_count() const {
 
 void MiniHeap::Adopt(MiniHeap* member) {
   MESH_DCHECK(is_leader() && member->is_alone() && member != this);
-  MESH_DCHECK(!GroupOccupancy().Overlaps(member->occupancy_));
+  MESH_DCHECK(!GroupOccupancy().Overlaps(member->occupancy()));
   member->SetPlace(SpanPlace::kNowhere);
-  member->leader_ = id_;
+  member->shape_.is_member = 1;
+  member->leader_or_previous_ = id();
   member->next_member_ = next_member_;
-  next_member_ = member->id_;
-  in_use_ = static_cast<uint16_t>(in_use_ + member->in_use_);
+  next_member_ = member->id();
+  AddInUse(member->in_use());
 }
 
 MiniHeap* MiniHeap::Leave() {
   MiniHeap* old_leader = leader();
-  uint16_t own = static_cast<uint16_t>(occupancy_.Count());
+  const uint32_t own = occupancy().Count();
   MiniHeap* left = old_leader;
   if (old_leader == this) {
     left = next_member_ == kNoSpan ? nullptr : Of(next_member_);
     for (SpanId id = next_member_; id != kNoSpan; id = Of(id)->next_member_) {
-      Of(id)->leader_ = left->id_;
+      Of(id)->leader_or_previous_ = next_member_;
     }
-    if (left != nullptr) left->in_use_ = static_cast<uint16_t>(in_use_ - own);
+    if (left != nullptr) {
+      left->shape_.is_member = 0;
+      left->leader_or_previous_ = kNoSpan;
+      left->SetInUse(in_use() - own);
+    }
   } else {
+    const SpanId own_id = id();
     MiniHeap* before = old_leader;
-    while (before->next_member_ != id_) before = Of(before->next_member_);
+    while (before->next_member_ != own_id) before = Of(before->next_member_);
     before->next_member_ = next_member_;
-    old_leader->in_use_ = static_cast<uint16_t>(old_leader->in_use_ - own);
+    old_leader->TakeInUse(own);
   }
   // The compactor's hold on a group passes to whoever leads it next.
-  if (left != nullptr && old_leader == this && place_ == SpanPlace::kWithdrawn) {
+  if (left != nullptr && old_leader == this && place() == SpanPlace::kWithdrawn) {
     left->SetPlace(SpanPlace::kWithdrawn);
   }
-  leader_ = id_;
+  if (old_leader != this) {
+    shape_.is_member = 0;
+    leader_or_previous_ = kNoSpan;
+  }
   next_member_ = kNoSpan;
-  in_use_ = own;
+  SetInUse(own);
   return left;
 }
 
@@ -93,38 +103,41 @@ void MiniHeap::CheckInvariants() {
   Bitmap all;
   uint32_t count = 0;
   ForEachMember([&](MiniHeap* member) {
-    MESH_CHECK(!all.Overlaps(member->occupancy_));  // [MH2]
-    all |= member->occupancy_;
-    count += member->occupancy_.Count();
-    MESH_CHECK(member->leader_ == id_ && member->size_class_ == size_class_);
-    MESH_CHECK(member->units_ == units_);
+    const Bitmap bits = member->occupancy();
+    MESH_CHECK(!all.Overlaps(bits));  // [MH2]
+    all |= bits;
+    count += bits.Count();
+    MESH_CHECK(member->leader() == this && member->size_class_ == size_class_);
+    MESH_CHECK(member->units() == units());
     MESH_CHECK(member->is_backed() == is_backed() && member->backing_ == backing_);  // [MH5]
-    MESH_CHECK(member == this || member->place_ == SpanPlace::kNowhere);             // [MH4]
+    MESH_CHECK(member == this || member->place() == SpanPlace::kNowhere);            // [MH4]
   });
-  MESH_CHECK(count == in_use_ && count <= slots());  // [MH3]
+  MESH_CHECK(count == in_use() && count <= slots());  // [MH3]
   MESH_CHECK(info().meshable ||
-             (!is_backed() && (absent_pages() & PagesOf(occupancy_)) == 0));  // [MH7]
+             (!is_backed() && (absent_pages() & PagesOf(occupancy())) == 0));  // [MH7]
   MESH_CHECK(is_alone() || is_backed());
 }
 
 void SpanList::PushFront(MiniHeap* element) {
   MESH_DCHECK(element->is_leader());
-  element->previous_ = kNoSpan;
+  const SpanId id = element->id();
+  element->leader_or_previous_ = kNoSpan;
   element->next_ = head_;
-  if (head_ != kNoSpan) MiniHeap::Of(head_)->previous_ = element->id_;
-  head_ = element->id_;
+  if (head_ != kNoSpan) MiniHeap::Of(head_)->leader_or_previous_ = id;
+  head_ = id;
   size_++;
 }
 
 void SpanList::Remove(MiniHeap* element) {
-  if (element->next_ != kNoSpan) MiniHeap::Of(element->next_)->previous_ = element->previous_;
-  if (element->previous_ != kNoSpan) {
-    MiniHeap::Of(element->previous_)->next_ = element->next_;
+  const SpanId previous = element->leader_or_previous_;
+  if (element->next_ != kNoSpan) MiniHeap::Of(element->next_)->leader_or_previous_ = previous;
+  if (previous != kNoSpan) {
+    MiniHeap::Of(previous)->next_ = element->next_;
   } else {
     head_ = element->next_;
   }
   element->next_ = kNoSpan;
-  element->previous_ = kNoSpan;
+  element->leader_or_previous_ = kNoSpan;
   size_--;
 }
 

@@ -1,7 +1,8 @@
 // MiniHeap: the metadata of one virtual span of a size class.
 //
 // It lies in the SpanRecord of its span's first page, so a span's id finds it by arithmetic, and it
-// is one cache line. Several virtual spans whose objects do not overlap may share one physical
+// is half a cache line: a bit for each of 64 slots, while the bits of spans of more slots lie in
+// their class's WordPool. Several virtual spans whose objects do not overlap may share one physical
 // span: a mesh group. Every object is used through one address only, so each member keeps the bits
 // of its own addresses:
 //
@@ -37,7 +38,9 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstdint>
+#include <span>
 
 #include "src/arena/page_map.h"
 #include "src/base/bitmap.h"
@@ -84,20 +87,33 @@ class MiniHeap {
  public:
   static MiniHeap* Of(SpanId id) { return PageMap::Record<MiniHeap>(id); }
 
-  // Starts the life of a span that the arena has just handed out: private, alone, empty.
-  static MiniHeap* Start(SpanId id, SizeClass size_class, uint32_t units);
+  // Words that the bitmap of such a span has outside of its record: none, 2 or 4.
+  static uint32_t WordsOutside(SizeClass size_class, uint32_t units) {
+    uint32_t slots = kSizeClasses[size_class].slots * units;
+    if (slots <= 64) return 0;
+    return slots <= 128 ? 2 : 4;
+  }
+  // Starts the life of a span that the arena has just handed out: private, alone, empty. `words`:
+  // WordsOutside() of them, zeroed, which are the span's until it ends; else null.
+  static MiniHeap* Start(SpanId id, SizeClass size_class, uint32_t units, uint64_t* words);
+  // What Start() was given.
+  uint64_t* words_outside() const {
+    return is_wide() ? reinterpret_cast<uint64_t*>(word_) : nullptr;
+  }
 
-  SpanId id() const { return id_; }
+  SpanId id() const { return PageMap::IdOfRecord(this, state_ >> kSegmentShift); }
   SizeClass size_class() const {
     // order: relaxed; as owner().
     return size_class_.load(std::memory_order_relaxed);
   }
   const SizeClassInfo& info() const { return kSizeClasses[size_class()]; }
-  uintptr_t address() const { return PageMap::AddressOf(id_); }
-  uint32_t units() const { return units_; }
-  PageCount pages() const { return PageCount{info().unit_pages} * units_; }
+  uintptr_t address() const { return PageMap::AddressOf(id()); }
+  uint32_t units() const { return 1u << length_shift(); }
+  // The binary logarithm of units().
+  uint32_t length_shift() const { return shape_.length; }
+  PageCount pages() const { return PageCount{info().unit_pages} << length_shift(); }
   size_t length() const { return size_t{pages()} << kPageShift; }
-  uint32_t slots() const { return uint32_t{info().slots} * units_; }
+  uint32_t slots() const { return uint32_t{info().slots} << length_shift(); }
 
   // The slot that the byte at `offset` from the span's base lies in.
   SlotIndex SlotAt(size_t offset) const { return mesh::SlotAt(size_class(), offset); }
@@ -108,15 +124,20 @@ class MiniHeap {
   }
 
   // The bits of this span's own addresses; [MH1].
-  const Bitmap& occupancy() const { return occupancy_; }
+  Bitmap occupancy() const { return Bitmap::Of({words(), word_count()}); }
+  bool has_objects() const {
+    uint64_t all = 0;
+    for (uint64_t word : std::span(words(), word_count())) all |= word;
+    return all != 0;
+  }
   // The bits of the whole group that this MiniHeap leads.
   Bitmap GroupOccupancy() const;
   // Set bits of the group that this MiniHeap leads; [MH3].
-  uint32_t in_use() const { return in_use_; }
-  bool is_full() const { return in_use_ == slots(); }
+  uint32_t in_use() const { return state_ & kInUseMask; }
+  bool is_full() const { return in_use() == slots(); }
 
-  bool is_leader() const { return leader_ == id_; }
-  MiniHeap* leader() { return Of(leader_); }
+  bool is_leader() const { return !shape_.is_member; }
+  MiniHeap* leader() { return is_leader() ? this : Of(leader_or_previous_); }
   bool is_alone() const { return is_leader() && next_member_ == kNoSpan; }
   // Spans in the group that this MiniHeap leads, itself included.
   uint32_t member_count() const;
@@ -124,9 +145,11 @@ class MiniHeap {
   template <typename Visit>
   void ForEachMember(Visit visit) {
     MESH_DCHECK(is_leader());
-    for (SpanId id = id_; id != kNoSpan;) {
-      MiniHeap* member = Of(id);
-      id = member->next_member_;
+    SpanId next = next_member_;
+    visit(this);
+    while (next != kNoSpan) {
+      MiniHeap* member = Of(next);
+      next = member->next_member_;
       visit(member);
     }
   }
@@ -134,20 +157,29 @@ class MiniHeap {
   // Marks `count` free slots of the group as taken at this leader's addresses.
   void TakeSlots(const Bitmap& free, uint32_t count) {
     MESH_DCHECK(is_leader() && !GroupOccupancy().Overlaps(free) && free.Count() == count);
-    occupancy_ |= free;
-    in_use_ = static_cast<uint16_t>(in_use_ + count);
+    free.AddTo({words(), word_count()});
+    AddInUse(count);
   }
 
   // Frees a slot of this member; NoteFreed() follows. False: it was free already, a double free.
-  bool ClearSlot(SlotIndex slot) {
-    if (!occupancy_.IsSet(slot)) return false;
-    occupancy_.Clear(slot);
+  bool ClearSlot(SlotIndex slot) { return ClearSlotIn(words(), slot); }
+  // The same for who has several to free: `words` is words().
+  static bool ClearSlotIn(uint64_t* words, SlotIndex slot) {
+    uint64_t& word = words[slot / 64];
+    const uint64_t bit = uint64_t{1} << (slot % 64);
+    if ((word & bit) == 0) return false;
+    word ^= bit;
     return true;
+  }
+  uint64_t* words() { return is_wide() ? reinterpret_cast<uint64_t*>(word_) : &word_; }
+  // Frees all slots of this member; in_use() of its group is the caller's to set right.
+  void ClearAllSlots() {
+    for (uint64_t& word : std::span(words(), word_count())) word = 0;
   }
   // `count` slots of this member have been freed. Returns the group's leader.
   MiniHeap* NoteFreed(uint32_t count) {
-    MiniHeap* leading = is_leader() ? this : leader();
-    leading->in_use_ = static_cast<uint16_t>(leading->in_use_ - count);
+    MiniHeap* leading = leader();
+    leading->TakeInUse(count);
     return leading;
   }
 
@@ -157,14 +189,14 @@ class MiniHeap {
   // member leads. Returns the leader that is left, or null when nobody is.
   MiniHeap* Leave();
 
-  SpanMemory memory() const { return memory_; }
+  SpanMemory memory() const { return shape_.memory; }
   // Whether it shows pages of the backing.
-  bool is_backed() const { return memory_ != SpanMemory::kPrivate; }
+  bool is_backed() const { return memory() != SpanMemory::kPrivate; }
   BackingPage backing() const { return backing_; }
   void SetMemory(SpanMemory memory, BackingPage backing) {
-    MESH_DCHECK(MayBecome(memory_, memory));
+    MESH_DCHECK(MayBecome(shape_.memory, memory));
     MESH_DCHECK((memory == SpanMemory::kPrivate) == (backing == kNoBackingPage));
-    memory_ = memory;
+    shape_.memory = memory;
     backing_ = backing;
   }
 
@@ -181,12 +213,18 @@ class MiniHeap {
     NotePages(absent_pages() & ~used, idle_pages() & ~used);
   }
 
-  SpanPlace place() const { return place_; }
+  SpanPlace place() const { return shape_.place; }
   // By SizeClassHeap, which keeps the lists in step.
   void SetPlace(SpanPlace place) {
-    MESH_DCHECK(MayBecome(place_, place));
+    MESH_DCHECK(MayBecome(shape_.place, place));
     MESH_DCHECK(is_leader() || place == SpanPlace::kNowhere);  // [MH4]
-    place_ = place;
+    shape_.place = place;
+  }
+  // The bin that it is in while kPartial. By SizeClassHeap, too.
+  uint32_t bin() const { return state_ >> kBinShift & kBinMask; }
+  void SetBin(uint32_t bin) {
+    MESH_DCHECK(bin <= kBinMask);
+    state_ = (state_ & ~(kBinMask << kBinShift)) | bin << kBinShift;
   }
   // The thread heap that draws from it while attached; of a span with an entry of
   // kProgramHeapClass, the program heap that it belongs to, always. Kept by SizeClassHeap.
@@ -194,9 +232,18 @@ class MiniHeap {
     // order: relaxed; a free reads it without the lock, and asks again under it.
     return owner_.load(std::memory_order_relaxed);
   }
+  // By SizeClassHeap.
+  void SetOwner(uint16_t owner) {
+    // order: relaxed; see owner().
+    owner_.store(owner, std::memory_order_relaxed);
+  }
   // The thread heap that last had it for itself; a hint, as only a part of its id is kept.
-  bool IsHomeOf(uint16_t owner) const { return home_ == static_cast<uint8_t>(owner); }
-  void SetHome(uint16_t owner) { home_ = static_cast<uint8_t>(owner); }
+  bool IsHomeOf(uint16_t owner) const {
+    return (state_ >> kHomeShift & kHomeMask) == (owner & kHomeMask);
+  }
+  void SetHome(uint16_t owner) {
+    state_ = (state_ & ~(kHomeMask << kHomeShift)) | (owner & kHomeMask) << kHomeShift;
+  }
 
   // Ends the program when [MH2], [MH3] or [MH5] does not hold for the group that this one leads.
   void CheckInvariants();
@@ -204,28 +251,53 @@ class MiniHeap {
  private:
   friend struct WindowLayout;  // tells other processes where the figures lie
   friend class SpanList;
-  friend class SizeClassHeap;
 
-  void set_owner(uint16_t owner) {
-    // order: relaxed; see owner().
-    owner_.store(owner, std::memory_order_relaxed);
+  // The parts of state_, from the lowest bit on. in_use is there, so that a sum changes it alone.
+  static constexpr uint32_t kInUseMask = 0x1ff;
+  static constexpr int kBinShift = 9;
+  static constexpr uint32_t kBinMask = 0xf;
+  static constexpr int kHomeShift = 13;
+  static constexpr uint32_t kHomeMask = 0xf;
+  static constexpr uint32_t kIsWide = 1 << 17;
+  static constexpr int kSegmentShift = kWindowPageShift;  // as in an id
+  static_assert(kSegmentShift == 18 && Bitmap::kBits <= kInUseMask);
+
+  struct Shape {
+    uint8_t length : 3;  // units = 1 << length
+    uint8_t is_member : 1;
+    SpanPlace place : 2;
+    SpanMemory memory : 2;
+  };
+  // The bits of a Shape that hold `length` and `is_member`, for readers of other processes.
+  static constexpr uint8_t kLengthMask = 0x07;
+  static constexpr uint8_t kMemberMask = 0x08;
+  static constexpr bool AreMasksRight() {
+    return std::bit_cast<uint8_t>(Shape{kLengthMask, 0, {}, {}}) == kLengthMask &&
+           std::bit_cast<uint8_t>(Shape{0, 1, {}, {}}) == kMemberMask;
   }
 
-  Bitmap occupancy_;
-  SpanId next_;
-  SpanId previous_;
-  SpanId id_;
-  SpanId leader_;
+  uint32_t word_count() const {
+    if (!is_wide()) return 1;
+    return slots() <= 128 ? 2 : 4;
+  }
+  const uint64_t* words() const {
+    return is_wide() ? reinterpret_cast<const uint64_t*>(word_) : &word_;
+  }
+  // The bitmap is longer than a word.
+  bool is_wide() const { return (state_ & kIsWide) != 0; }
+  void AddInUse(uint32_t count) { state_ += count; }
+  void TakeInUse(uint32_t count) { state_ -= count; }
+  void SetInUse(uint32_t count) { state_ = (state_ & ~kInUseMask) | count; }
+
+  uint64_t word_;              // the bitmap; where its words are, if is_wide()
+  SpanId next_;                // in the list of a leader
+  SpanId leader_or_previous_;  // of a member: its leader; else the one before it in the list
   SpanId next_member_;
   BackingPage backing_;
   std::atomic<uint16_t> owner_;
-  uint8_t units_;
-  uint8_t home_;
-  uint16_t in_use_;
   std::atomic<SizeClass> size_class_;
-  uint8_t bin_ : 4;  // while kPartial
-  SpanPlace place_ : 2;
-  SpanMemory memory_ : 2;
+  Shape shape_;
+  uint32_t state_;
 };
 static_assert(sizeof(MiniHeap) == sizeof(SpanRecord));
 

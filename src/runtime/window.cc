@@ -110,11 +110,11 @@ struct WindowLayout {
       MESH_CONSTANT("entry.class_shift", kPlaceBits),
 
       MESH_CONSTANT("span.size", sizeof(SpanRecord)),
-      MESH_PLACE("span.occupancy", 0, MiniHeap, occupancy_),
-      MESH_PLACE("span.id", 0, MiniHeap, id_),
-      MESH_PLACE("span.leader", 0, MiniHeap, leader_),
-      MESH_PLACE("span.units", 0, MiniHeap, units_),
-      MESH_PLACE("span.in_use", 0, MiniHeap, in_use_),
+      MESH_PLACE("span.word", 0, MiniHeap, word_),
+      MESH_PLACE("span.leader", 0, MiniHeap, leader_or_previous_),
+      MESH_PLACE("span.shape", 0, MiniHeap, shape_),
+      MESH_CONSTANT("span.length_mask", MiniHeap::kLengthMask),
+      MESH_CONSTANT("span.member_mask", MiniHeap::kMemberMask),
       MESH_PLACE("span.size_class", 0, MiniHeap, size_class_),
 
       MESH_PLACE("thread.next", 0, ThreadLocalHeap, next_),

@@ -32,7 +32,7 @@ class SpanReleaserTest : public testing::Test {
   MiniHeap* Start() {
     SpanId id = arena_->AllocateSpan(kClass, 1);
     EXPECT_NE(id, kNoSpan);
-    return MiniHeap::Start(id, kClass, 1);
+    return MiniHeap::Start(id, kClass, 1, nullptr);
   }
 
   static char* BytesOf(MiniHeap* span) { return reinterpret_cast<char*>(span->address()); }

@@ -4,8 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <set>
+#include <utility>
+#include <vector>
 
 #include "src/arena/arena.h"
+#include "src/miniheap/word_pool.h"
 
 namespace mesh {
 namespace {
@@ -14,10 +18,15 @@ class MiniHeapTest : public testing::Test {
  protected:
   MiniHeapTest() : arena_(std::make_unique<Arena>()) { arena_->set_segment_size(4 * kMiB); }
 
-  // A span of 64-byte objects with the given slots taken.
-  MiniHeap* Make(std::initializer_list<SlotIndex> slots) {
-    SizeClass c = ClassFor(64);
-    MiniHeap* heap = MiniHeap::Start(arena_->AllocateSpan(c, 1), c, 1);
+  MiniHeap* Start(SizeClass c, uint32_t units) {
+    uint32_t words = MiniHeap::WordsOutside(c, units);
+    return MiniHeap::Start(arena_->AllocateSpan(c, units), c, units,
+                           words > 0 ? pool_.Take(words) : nullptr);
+  }
+
+  // A span of objects of some size with the given slots taken.
+  MiniHeap* Make(std::initializer_list<SlotIndex> slots, size_t size = 64) {
+    MiniHeap* heap = Start(ClassFor(size), 1);
     Bitmap taken;
     for (SlotIndex slot : slots) taken.Set(slot);
     heap->TakeSlots(taken, taken.Count());
@@ -25,6 +34,7 @@ class MiniHeapTest : public testing::Test {
   }
 
   std::unique_ptr<Arena> arena_;
+  WordPool pool_;
 };
 
 TEST_F(MiniHeapTest, TakesAndFreesSlots) {
@@ -40,7 +50,7 @@ TEST_F(MiniHeapTest, TakesAndFreesSlots) {
 TEST_F(MiniHeapTest, SlotsOfSeveralUnits) {
   for (SizeClass c = 1; c < kFirstPinnedClass; c++) {
     uint32_t units = kSizeClasses[c].max_units;
-    MiniHeap* heap = MiniHeap::Start(arena_->AllocateSpan(c, units), c, units);
+    MiniHeap* heap = Start(c, units);
     size_t end = 0;
     for (SlotIndex slot = 0; slot < heap->slots(); slot++) {
       size_t offset = heap->OffsetOf(slot);
@@ -67,6 +77,72 @@ TEST_F(MiniHeapTest, GroupCountsAndFreesThroughMembers) {
   c->NoteFreed(1);
   EXPECT_EQ(a->in_use(), 4u);
   EXPECT_EQ(c->leader(), a);
+}
+
+// 85 and 256 slots: what is beyond 64 lies outside of the record.
+TEST_F(MiniHeapTest, GroupsOfSpansOfManySlots) {
+  for (size_t size : {16u, 48u}) {
+    MiniHeap* a = Make({0, 63}, size);
+    MiniHeap* b = Make({64, 84}, size);
+    ASSERT_EQ(a->slots(), kPageSize / size);
+    for (MiniHeap* heap : {a, b}) heap->SetMemory(SpanMemory::kBacked, 7);
+    a->Adopt(b);
+    a->CheckInvariants();
+    EXPECT_EQ(a->GroupOccupancy().Count(), 4u);
+    EXPECT_TRUE(a->GroupOccupancy().IsSet(84));
+    EXPECT_FALSE(b->ClearSlot(0));
+    EXPECT_TRUE(b->ClearSlot(84));
+    EXPECT_FALSE(b->ClearSlot(84));
+    EXPECT_EQ(b->NoteFreed(1), a);
+    EXPECT_TRUE(b->has_objects());
+    b->ClearAllSlots();
+    EXPECT_FALSE(b->has_objects());
+    EXPECT_EQ(a->occupancy().Count(), 2u);
+  }
+}
+
+// Ids come from where a record lies, in any segment.
+TEST_F(MiniHeapTest, EverySpanKnowsItsIdAndUnits) {
+  SizeClass c = ClassFor(256);
+  auto other = std::make_unique<Arena>();
+  for (uint32_t units = 1; units <= kSizeClasses[c].max_units; units *= 2) {
+    for (Arena* arena : {arena_.get(), other.get()}) {
+      const uint32_t words = MiniHeap::WordsOutside(c, units);
+      SpanId id = arena->AllocateSpan(c, units);
+      MiniHeap* heap = MiniHeap::Start(id, c, units, words > 0 ? pool_.Take(words) : nullptr);
+      EXPECT_EQ(heap->id(), id);
+      EXPECT_EQ(heap->units(), units);
+      EXPECT_EQ(heap->slots(), kSizeClasses[c].slots * units);
+      EXPECT_EQ(heap->words_outside() != nullptr, heap->slots() > 64);
+      EXPECT_EQ(heap->leader(), heap);
+    }
+  }
+}
+
+TEST(WordPoolTest, PiecesAreZeroedAndApart) {
+  WordPool pool;
+  std::vector<std::pair<uint64_t*, uint32_t>> pieces;
+  for (uint32_t i = 0; i < 200; i++) {
+    const uint32_t words = i % 3 == 0 ? 2 : 4;
+    uint64_t* piece = pool.Take(words);
+    ASSERT_NE(piece, nullptr);
+    for (uint32_t w = 0; w < words; w++) {
+      ASSERT_EQ(piece[w], 0u);
+      piece[w] = ~uint64_t{i};
+    }
+    pieces.emplace_back(piece, words);
+    if (i % 5 != 4) continue;
+    auto [back, length] = pieces[i / 2 % pieces.size()];
+    pool.Give(back, length);
+    pieces.erase(pieces.begin() + i / 2 % pieces.size());
+  }
+  std::set<uint64_t*> words_seen;
+  for (auto [piece, words] : pieces) {
+    for (uint32_t w = 0; w < words; w++) {
+      EXPECT_TRUE(words_seen.insert(piece + w).second);
+      EXPECT_EQ(piece[w], piece[0]);
+    }
+  }
 }
 
 TEST_F(MiniHeapTest, LeavingHandsTheLeadOver) {
