@@ -27,6 +27,7 @@
 #include "src/base/mutex.h"
 #include "src/base/random.h"
 #include "src/global/program_share.h"
+#include "src/global/size_class_statistics.h"
 #include "src/meshing/backing.h"
 #include "src/meshing/frame_planner.h"
 #include "src/meshing/mesher.h"
@@ -37,18 +38,6 @@
 #include "src/sizeclass/size_class.h"
 
 namespace mesh {
-
-struct SizeClassStatistics {
-  uint32_t attached = 0;
-  uint32_t partial = 0;
-  uint64_t spans = 0;          // virtual
-  uint64_t meshed = 0;         // of these, whose physical span another one pays for
-  uint64_t pages = 0;          // virtual
-  uint64_t meshed_pages = 0;   // of these, which another span's physical pages serve
-  uint64_t in_use = 0;         // slots set
-  uint64_t spans_started = 0;  // since the program began
-  uint64_t spans_peak = 0;     // most at one time
-};
 
 class SizeClassHeap {
  public:
