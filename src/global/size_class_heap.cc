@@ -10,6 +10,11 @@
 namespace mesh {
 namespace {
 
+// Spans of each bin that demand() looks at, and the least share of slots in use that it believes of
+// those that may be meshed.
+constexpr uint32_t kMostSampled = 32;
+constexpr double kLeastLive = 1.0 / 32;
+
 // Slots that fill whole cache lines of 64 bytes; sizes are multiples of 16.
 constexpr SlotIndex SlotsOfLines(uint32_t size) {
   return SlotIndex{4} >> std::min(std::countr_zero(size) - 4, 2);
@@ -307,31 +312,51 @@ SizeClassStatistics SizeClassHeap::statistics() {
   return result;
 }
 
+// How many spans in a bin have room to be meshed, by some of them: where frees have come since the
+// last refill, they are emptier than the bin says [SH1].
+uint64_t SizeClassHeap::CountSparseLocked(uint32_t bin) {
+  uint32_t looked = 0;
+  uint32_t sparse = 0;
+  for (MiniHeap* span = partial_[bin].front(); span != nullptr && looked < kMostSampled;
+       span = SpanList::Next(span), looked++) {
+    if (IsCandidate(span)) sparse++;
+  }
+  return looked == 0 ? 0 : uint64_t{partial_[bin].size()} * sparse / looked;
+}
+
 FrameDemand SizeClassHeap::demand() {
   MutexLock lock(lock_);
   const SizeClassInfo& info = kSizeClasses[size_class_];
-  FrameDemand result{info.unit_pages, info.slots, info.max_units, 0, 0, 1};
+  FrameDemand result;
+  result.unit_pages = info.unit_pages;
+  result.unit_slots = info.slots;
+  result.max_units = info.max_units;
   uint64_t sparse = 0;
   uint64_t others = spans_ - members_;
   // In eighths of a span. What is in no list is full.
   uint64_t attached = attached_.size();
   uint64_t others_in_use = 8 * (others - attached) + 4 * attached;
-  for (uint32_t bin = 0; bin < kBins; bin++) {
-    uint32_t middle = ((2 * bin + 1) << info.bin_shift) * 4 / info.slots;
-    if (middle > 7) break;
-    sparse += partial_[bin].size();
-  }
+  for (uint32_t bin = 0; bin < kBins; bin++) sparse += CountSparseLocked(bin);
   others -= sparse;
   others_in_use -= 8 * sparse;
   if (sparse == 0) return result;
   uint64_t leader_pages = pages_ - member_pages_;
+  double slots = static_cast<double>(leader_pages) / info.unit_pages * info.slots;
+  double in_use = static_cast<double>(in_use_) / slots * static_cast<double>(sparse + others);
+  result.live = (in_use - static_cast<double>(others_in_use) / 8) / static_cast<double>(sparse);
+  if (result.live < kLeastLive) {  // so not all of the others are full
+    sparse += others;
+    others = 0;
+    result.live = in_use / static_cast<double>(sparse);
+  }
+  result.live = std::clamp(result.live, kLeastLive, 7.0 / 8);
   result.pages = leader_pages * sparse / (sparse + others);
   uint64_t plain_pages = pages_ - backed_pages_;
   result.plain_pages = plain_pages < result.pages ? plain_pages : result.pages;
-  double slots = static_cast<double>(leader_pages) / info.unit_pages * info.slots /
-                 static_cast<double>(sparse + others);
-  double in_use = static_cast<double>(in_use_) - slots * static_cast<double>(others_in_use) / 8;
-  result.live = std::clamp(in_use / (slots * static_cast<double>(sparse)), 1.0 / 64, 7.0 / 8);
+  for (uint32_t i = 0; i < kSpanLengths; i++) {
+    uint64_t pages = (spans_of_length_[i] << i) * info.unit_pages;
+    result.lengths[i] = static_cast<double>(pages) / static_cast<double>(pages_);
+  }
   return result;
 }
 

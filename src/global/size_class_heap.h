@@ -95,7 +95,7 @@ class SizeClassHeap {
     uint8_t units;
     Bitmap bits;
   };
-  // What meshing may have to do, estimated by the bins.
+  // What meshing may have to do, estimated by some spans of each bin.
   FrameDemand demand();
   // Compaction, step 1: looks at some spans behind *cursor, and notes leaders with free slots that
   // are at most 7/8 full. Nothing is kept from being used: a plan is checked when it is carried
@@ -222,7 +222,6 @@ class SizeClassHeap {
   static constexpr uint32_t kSurveyedSpans = 512;
   static constexpr uint32_t kGroupWeight = 16;
   static constexpr PageCount kSurveyedPages = 1 << 16;
-  static constexpr int kLengths = 5;  // 1, 2, 4, 8, 16 units
 
   static uint32_t BinOf(const MiniHeap* leader) {
     return leader->in_use() >> (leader->info().bin_shift + leader->length_shift());
@@ -303,6 +302,7 @@ class SizeClassHeap {
   SpanId NewSpanLocked(uint32_t units) REQUIRES(lock_);
   // Gives the reserve back.
   void DropReserveLocked() REQUIRES(lock_);
+  uint64_t CountSparseLocked(uint32_t bin) REQUIRES(lock_);
   // Whether the class has so many spans of 2^length units that the next should be longer.
   bool HasEnoughLocked(int length) const REQUIRES(lock_);
   // Units of the next span.
@@ -374,7 +374,7 @@ class SizeClassHeap {
   SpanList attached_ GUARDED_BY(lock_);
   WordPool words_ GUARDED_BY(lock_);
   uint64_t spans_ GUARDED_BY(lock_) = 0;  // virtual spans of this class
-  uint64_t spans_of_length_[kLengths] GUARDED_BY(lock_) = {};
+  uint64_t spans_of_length_[kSpanLengths] GUARDED_BY(lock_) = {};
   uint64_t pages_ GUARDED_BY(lock_) = 0;
   uint64_t spans_started_ GUARDED_BY(lock_) = 0;
   uint64_t spans_peak_ GUARDED_BY(lock_) = 0;

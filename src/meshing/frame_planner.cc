@@ -1,6 +1,8 @@
 // See frame_planner.h.
 #include "src/meshing/frame_planner.h"
 
+#include <algorithm>
+
 #include "src/base/check.h"
 
 namespace mesh {
@@ -11,11 +13,14 @@ constexpr double kLeastPrice = 1.0 / 16;
 constexpr double kHighestPrice = 64;
 constexpr double kPriceStep = 1.25;
 
-// What a frame takes, mappings where frames end beside others' included.
+// What a frame of several spans takes, with those between frames that are left alone. Where every
+// span is meshed for itself, it is one mapping for each, a twentieth less for neighbours.
 constexpr double kMappingsPerFrame = 1.125;
 
-// Doublings in the number of groups that a span is tried with, as the packer's results show them.
-constexpr double kTriedDoublings = 14;
+// Doublings in the number of groups that a span is tried with, and the share of its slots up to
+// which a group is filled at best, as the packer's results show them.
+constexpr double kTriedDoublings = 15.5;
+constexpr double kHighestFill = 0.93;
 
 // 2 to the power of -x, to 1 %; x >= 0.
 double HalfToThe(double x) {
@@ -30,13 +35,35 @@ struct Choice {
   double mappings = 0;
 };
 
+// Calls visit(share of the pages, units of a frame, units of a span) for each length of spans, when
+// frames of `units` are to be made: longer spans stay whole.
+template <typename Visit>
+void ForEachLength(const FrameDemand& demand, uint32_t units, Visit visit) {
+  for (uint32_t i = 0; i < kSpanLengths; i++) {
+    if (demand.lengths[i] > 0) visit(demand.lengths[i], units >> i != 0 ? units : 1u << i, 1u << i);
+  }
+}
+
 // What is meshed in longer frames already, and is meshed anew in shorter ones, falls apart.
 double CountMappings(const FrameDemand& demand, uint32_t units) {
   auto plain = static_cast<double>(demand.plain_pages);
   auto meshed = static_cast<double>(demand.pages - demand.plain_pages);
-  double frames = plain / units;
-  if (units < demand.made_units) frames += meshed / units - meshed / demand.made_units;
-  return kMappingsPerFrame * frames / demand.unit_pages;
+  double mappings = 0;
+  ForEachLength(demand, units, [&](double share, uint32_t frame, uint32_t length) {
+    mappings += share * plain / frame * (frame > length ? kMappingsPerFrame : 1);
+    if (frame < demand.made_units) {
+      mappings += share * meshed * (1.0 / frame - 1.0 / demand.made_units);
+    }
+  });
+  return mappings / demand.unit_pages;
+}
+
+double PagesLeft(const FrameDemand& demand, uint32_t units) {
+  double left = 0;
+  ForEachLength(demand, units, [&](double share, uint32_t frame, uint32_t) {
+    left += share * PackedShare(frame * demand.unit_slots, demand.live);
+  });
+  return left * static_cast<double>(demand.pages);
 }
 
 Choice Choose(const FrameDemand& demand, double price) {
@@ -44,10 +71,9 @@ Choice Choose(const FrameDemand& demand, double price) {
   auto least = static_cast<double>(demand.pages);
   for (uint32_t units = 1; units <= demand.max_units; units *= 2) {
     double mappings = CountMappings(demand, units);
-    double left =
-        static_cast<double>(demand.pages) * PackedShare(units * demand.unit_slots, demand.live);
-    if (left + price * mappings >= least) continue;
-    least = left + price * mappings;
+    double cost = PagesLeft(demand, units) + price * mappings;
+    if (cost >= least) continue;
+    least = cost;
     best = {static_cast<uint8_t>(units), mappings};
   }
   return best;
@@ -77,7 +103,7 @@ void SpendRest(std::span<const FrameDemand> demands, std::span<uint8_t> units) {
 // A span of n objects finds its place among 2^k groups when one of them has room for all of them:
 // so groups fill up to where (1 - fill)^n is 2^-k.
 double PackedShare(uint32_t slots, double live) {
-  double fill = 1 - HalfToThe(kTriedDoublings / (live * slots));
+  double fill = std::min(1 - HalfToThe(kTriedDoublings / (live * slots)), kHighestFill);
   return live < fill ? live / fill : 1;
 }
 

@@ -19,15 +19,19 @@
 
 namespace mesh {
 
+// Lengths that spans of a class have: 1, 2, 4, 8 and 16 units.
+inline constexpr uint32_t kSpanLengths = 5;
+
 // What is known of the spans of a class that can still be meshed.
 struct FrameDemand {
-  uint32_t unit_pages = 0;   // pages of the shortest span
-  uint32_t unit_slots = 0;   // its slots
-  uint32_t max_units = 0;    // of a frame, a power of two
-  uint64_t pages = 0;        // physical pages of the spans
-  uint64_t plain_pages = 0;  // of them, those that are not meshed yet
-  uint32_t made_units = 1;   // of the frames that the others were meshed in
-  double live = 0;           // share of their slots in use, above 0 and up to 1
+  uint32_t unit_pages = 0;             // pages of the shortest span
+  uint32_t unit_slots = 0;             // its slots
+  uint32_t max_units = 0;              // of a frame, a power of two
+  uint64_t pages = 0;                  // physical pages of the spans
+  uint64_t plain_pages = 0;            // of them, those that are not meshed yet
+  uint32_t made_units = 1;             // of the frames that the others were meshed in
+  double live = 0;                     // share of their slots in use, above 0 and up to 1
+  double lengths[kSpanLengths] = {1};  // [i]: share of the pages in spans of 2^i units
 };
 
 // The length of a frame where a class is left alone: what it could save is not worth its mappings.
@@ -38,7 +42,7 @@ inline constexpr uint8_t kNoFrame = 0;
 void PlanFrames(std::span<const FrameDemand> demands, uint64_t mappings, std::span<uint8_t> units);
 
 // Pages that are left of 1 page, by estimate, when frames of `slots` slots are packed, of which a
-// share of `live` is in use. Within a quarter of what was simulated (docs/design.md, "What to
+// share of `live` is in use. Within a sixth of what was simulated (docs/design.md, "What to
 // mesh").
 double PackedShare(uint32_t slots, double live);
 

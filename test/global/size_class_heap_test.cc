@@ -296,6 +296,24 @@ TEST(SizeClassHeap, SurveyGoesOnWhereItStopped) {
 }
 
 // A plan is older than its batch: what has changed since is left out.
+// Frees leave spans in the bins of full ones; what is full is in no list.
+TEST(SizeClassHeap, DemandLooksAtSpansThemselves) {
+  constexpr SizeClass kClass = ClassFor(96);
+  const SizeClassInfo& info = kSizeClasses[kClass];
+  TestHeap heap;
+  std::vector<SpanObjects> spans = heap.MakeFull(kClass, 30);
+  EXPECT_EQ(heap.heap_of(kClass).demand().pages, 0u);
+  for (size_t i = 0; i < 20; i++) heap.Thin(spans[i], [](size_t slot) { return slot % 8 == 0; });
+  FrameDemand demand = heap.heap_of(kClass).demand();
+  EXPECT_EQ(demand.unit_pages, info.unit_pages);
+  EXPECT_EQ(demand.unit_slots, info.slots);
+  EXPECT_EQ(demand.pages, 20 * info.unit_pages);
+  EXPECT_EQ(demand.plain_pages, 20 * info.unit_pages);
+  EXPECT_NEAR(demand.live, ((info.slots + 7) / 8) / static_cast<double>(info.slots), 0.01);
+  EXPECT_EQ(demand.lengths[0], 1);
+  EXPECT_EQ(demand.lengths[1], 0);
+}
+
 TEST(SizeClassHeap, GatherLeavesOutWhatNoLongerFits) {
   TestHeap heap;
   std::vector<SpanObjects> spans = heap.MakeFull(kOther, 4);
