@@ -16,8 +16,8 @@ constexpr uint64_t kSliceNs = kNsPerMs;
 // come more rarely.
 constexpr uint64_t kFoldPeriodNs = 5000 * kNsPerMs;
 constexpr uint64_t kMostFoldPeriodNs = 80'000 * kNsPerMs;
-// A program that never sleeps pays for a pass in a few periods only; its sparse spans are still
-// there when it does.
+// A program that never sleeps pays for a pass in a few periods only, unless that gains; its sparse
+// spans are still there when it does.
 constexpr uint64_t kBusyPeriods = 4;
 // Time between two looks for threads that rest. What they hold goes when two in a row have found
 // the same rest; without news there are some looks more, ever more rarely, and then none.
