@@ -300,6 +300,29 @@ size_t Arena::Purge(size_t keep_bytes, size_t most_bytes) {
   return (ReturnDownTo(true, keep / 2, most) + ReturnDownTo(false, keep / 2, most)) << kPageShift;
 }
 
+PageCount Arena::UnusedPagesLocked(bool small) const {
+  return small ? small_runs_.least_dirty_pages() + least_waiting_dirty_
+               : large_runs_.least_dirty_pages();
+}
+
+size_t Arena::PurgeUnused(size_t most_bytes) {
+  TakeBackCached();
+  size_t pages = 0;
+  for (bool small : {true, false}) {
+    PageCount keep = 0;
+    {
+      MutexLock lock(lock_);
+      if (!small) CoolDownTo(0);
+      keep = DirtyPagesLocked(small) - (UnusedPagesLocked(small) + 1) / 2;
+    }
+    pages += ReturnDownTo(small, keep, most_bytes >> kPageShift);
+    MutexLock lock(lock_);
+    HeapOf(small).StartPeriod();
+    if (small) least_waiting_dirty_ = waiting_dirty_;
+  }
+  return pages << kPageShift;
+}
+
 ArenaStatistics Arena::statistics() {
   MutexLock lock(lock_);
   ArenaStatistics result = statistics_;

@@ -112,6 +112,9 @@ class Arena {
   // kind of segment were returned. Returns bytes returned. The lock is let go after each piece of
   // 4 MiB.
   size_t Purge(size_t keep_bytes, size_t most_bytes = SIZE_MAX);
+  // Returns half of as much as has lain free ever since the last call, `most_bytes` at most of each
+  // kind: not what a program frees and takes again in between. Returns bytes returned.
+  size_t PurgeUnused(size_t most_bytes);
 
   // Somebody else looks after free runs (ReturnExcess()): threads that free pages return memory
   // only when twice as much as may wait is there.
@@ -305,6 +308,7 @@ class Arena {
   PageCount DirtyPagesLocked(bool small) const REQUIRES(lock_);
   // `given` pages have just become dirty: returns memory when more waits than may.
   void LimitDirtyLocked(bool small, PageCount given) REQUIRES(lock_);
+  PageCount UnusedPagesLocked(bool small) const REQUIRES(lock_);
   // Returns memory until `keep` pages are dirty, or `most` were returned. Returns pages returned.
   PageCount PurgeLocked(bool small, PageCount keep, PageCount most) REQUIRES(lock_);
   size_t ReturnDownTo(bool small, PageCount keep, size_t most = SIZE_MAX);
@@ -331,6 +335,7 @@ class Arena {
   bool has_marked_ GUARDED_BY(lock_) = false;
   SpanId waiting_[2][kLongestSpan + 1] GUARDED_BY(lock_) = {};  // clean and dirty, by their pages
   PageCount waiting_dirty_ GUARDED_BY(lock_) = 0;               // pages of dirty ones
+  PageCount least_waiting_dirty_ GUARDED_BY(lock_) = 0;         // as PageHeap's
   bool has_waiting_ GUARDED_BY(lock_) = false;                  // there may be one
   Resting resting_[kMostResting] GUARDED_BY(lock_) = {};
   uint32_t resting_count_ GUARDED_BY(lock_) = 0;

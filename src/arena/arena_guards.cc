@@ -10,6 +10,8 @@
 // What waits has none, and no neighbours but guards. A guard is marked in the page tables where the
 // kernel can, and costs address space alone. Elsewhere it is protected, and costs up to two
 // mappings; so there is a limit.
+#include <algorithm>
+
 #include "src/arena/arena.h"
 #include "src/base/check.h"
 #include "src/os/memory.h"
@@ -189,6 +191,7 @@ SpanId Arena::TakeWaitingLocked(PageCount pages, bool dirty) {
   if (id == kNoSpan) return kNoSpan;
   waiting_[dirty][pages] = *PageMap::Record<SpanId>(id);
   if (dirty) waiting_dirty_ -= pages;
+  least_waiting_dirty_ = std::min(least_waiting_dirty_, waiting_dirty_);
   return id;
 }
 

@@ -109,6 +109,7 @@ SpanId PageHeap::Take(PageCount pages, PageCount alignment_pages, bool* clean) {
   PageCount before = PagesToAlignment(id, alignment_pages);
   InsertPart(run, id, before);
   InsertPart(run, id + before + pages, run.pages - before - pages);
+  NoteTaken();
   *clean = !run.dirty;
   return id + before;
 }
@@ -144,6 +145,7 @@ void PageHeap::TakeAt(SpanId id, PageCount pages) {
     id += taken;
     pages -= taken;
   }
+  NoteTaken();
 }
 
 void PageHeap::Give(SpanId id, PageCount pages, bool dirty, PageCount there) {
@@ -182,6 +184,7 @@ PageCount PageHeap::Purge(PageCount keep, PageCount most) {
     Give(id, pages, false);
     purged += pages;
   }
+  NoteTaken();
   return purged;
 }
 
@@ -209,6 +212,7 @@ void PageHeap::CheckBins(const Bins& bins, bool dirty) const {
 void PageHeap::CheckInvariants() const {
   CheckBins(dirty_, true);
   CheckBins(clean_, false);
+  MESH_CHECK(least_dirty_pages_ <= dirty_pages_);  // [PH4]
 }
 
 }  // namespace mesh

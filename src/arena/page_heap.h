@@ -11,6 +11,7 @@
 //       wait between their guards (arena_guards.cc).
 // [PH2] Two free runs of the same state are never neighbours.
 // [PH3] dirty_pages is what is `there` of all dirty runs.
+// [PH4] least_dirty_pages is the least that dirty_pages was after a call since StartPeriod().
 #pragma once
 
 #include <cstdint>
@@ -55,9 +56,12 @@ class PageHeap {
   PageCount Purge(PageCount keep, PageCount most);
 
   PageCount dirty_pages() const { return dirty_pages_; }
+  // So many were not needed since then: what was there and was taken counts, whichever it was.
+  void StartPeriod() { least_dirty_pages_ = dirty_pages_; }
+  PageCount least_dirty_pages() const { return least_dirty_pages_; }
   PageCount clean_pages() const { return clean_pages_; }
 
-  // Walks all runs; ends the program when [PH1] to [PH3] do not hold. For tests and debug builds.
+  // Walks all runs; ends the program when [PH1] to [PH4] do not hold. For tests and debug builds.
   void CheckInvariants() const;
 
  private:
@@ -75,6 +79,9 @@ class PageHeap {
 
   static int BinOf(PageCount pages);
   Bins& BinsOf(bool dirty) { return dirty ? dirty_ : clean_; }
+  void NoteTaken() {
+    if (dirty_pages_ < least_dirty_pages_) least_dirty_pages_ = dirty_pages_;
+  }
   void Insert(SpanId id, PageCount pages, bool dirty, PageCount there);
   // Inserts a part of a run that was removed.
   void InsertPart(const FreeRun& run, SpanId id, PageCount pages);
@@ -87,6 +94,7 @@ class PageHeap {
   Bins dirty_;
   Bins clean_;
   PageCount dirty_pages_ = 0;
+  PageCount least_dirty_pages_ = 0;
   PageCount clean_pages_ = 0;
 };
 

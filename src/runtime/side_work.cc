@@ -214,11 +214,11 @@ bool Runtime::IdleSlice(bool has_napped) {
   return false;
 }
 
-// What has not been used again for a period is halved; all of it when nothing uses the heap; about
+// What no one has needed for a period is halved; all goes when nothing uses the heap; about
 // `most_bytes` at a time. Returns: bytes returned.
 size_t Runtime::ReturnPages(bool is_quiet, size_t most_bytes) {
   Arena& arena = global_.arena();
-  size_t returned = arena.Purge(is_quiet ? 0 : arena.statistics().dirty_bytes / 2, most_bytes);
+  size_t returned = is_quiet ? arena.Purge(0, most_bytes) : arena.PurgeUnused(most_bytes);
   // order: relaxed; see has_dirty_pages().
   has_dirty_pages_.store(arena.statistics().dirty_bytes > 0, std::memory_order_relaxed);
   return returned;

@@ -97,6 +97,32 @@ TEST(Arena, PurgedPagesReadZero) {
 }
 
 // In pieces, and the last one in the middle of a run.
+// A program that frees much and takes it again, between two looks: what it needs stays.
+TEST(Arena, WhatIsTakenAgainIsNotReturned) {
+  auto arena = MakeArena();
+  arena->StopAsking();  // all that was handed out counts
+  constexpr size_t kPages = 2048;
+  SpanId id = arena->AllocateLarge(kPages, kPageSize, false);
+  arena->PurgeUnused(SIZE_MAX);
+  for (int burst = 0; burst < 10; burst++) {
+    arena->FreeLarge(id);
+    EXPECT_EQ(arena->PurgeUnused(SIZE_MAX), 0u);
+    id = arena->AllocateLarge(kPages, kPageSize, false);
+  }
+  arena->FreeLarge(id);
+  EXPECT_EQ(arena->PurgeUnused(SIZE_MAX), 0u);
+  // A quarter is enough from now on: the rest goes by halves, or somewhat more of a long run.
+  id = arena->AllocateLarge(kPages / 4, kPageSize, false);
+  const size_t returned = arena->PurgeUnused(SIZE_MAX);
+  EXPECT_GE(returned, kPages * 3 / 8 * kPageSize);
+  EXPECT_LT(returned, kPages * 3 / 4 * kPageSize);
+  EXPECT_GE(arena->PurgeUnused(SIZE_MAX), (kPages * 3 / 4 * kPageSize - returned) / 2);
+  arena->FreeLarge(id);
+  for (int look = 0; look < 20; look++) arena->PurgeUnused(SIZE_MAX);
+  EXPECT_EQ(arena->statistics().dirty_bytes, 0u);
+  arena->CheckInvariants();
+}
+
 TEST(Arena, PurgeStopsWhereItIsTold) {
   auto arena = MakeArena();
   arena->StopAsking();  // all that was handed out counts
