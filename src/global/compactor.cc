@@ -187,8 +187,8 @@ PassResult Compactor::Run(const PassLimits& limits, bool wait) {
     if (limits.every_class) progress_ = {};
     size_t classes = heap_count();
     while (os::MonotonicNs() < limits.deadline_ns && (wait || !is_awaited())) {
-      if (limits.gives_way) os::YieldThread();
       if (progress_.heap != nullptr) {
+        if (limits.gives_way) os::YieldThread();
         if (!Step(limits, wait, &result)) break;
       } else if (classes > 0) {
         classes--;
@@ -223,9 +223,9 @@ uint32_t Compactor::Fold(const PassLimits& limits, bool wait) {
   if (may_begin && table.Open().ok()) {
     if (fold_heap_ == nullptr) fold_heap_ = heaps_.data();
     for (size_t classes = 0; classes < heap_count() && os::MonotonicNs() < limits.deadline_ns;) {
-      if (limits.gives_way) os::YieldThread();
       SizeClassHeap& heap = *fold_heap_;
       if (MayMove(kSizeClasses[heap.size_class()]) && heap.statistics().meshed > 0) {
+        if (limits.gives_way) os::YieldThread();
         LetOthersIn();
         if (!Enter(wait)) break;
         uint64_t began = os::MonotonicNs();
@@ -243,42 +243,6 @@ uint32_t Compactor::Fold(const PassLimits& limits, bool wait) {
   }
   pass_lock_.Unlock();
   return saved;
-}
-
-void Compactor::BeginClass(const PassLimits& limits, PassResult* result) {
-  if (next_heap_ == nullptr) next_heap_ = heaps_.data();
-  SizeClassHeap& heap = *next_heap_;
-  next_heap_ = After(next_heap_);
-  if (limits.program_heap != 0 && heap.program_heap() != limits.program_heap) return;
-  const SizeClassInfo& info = kSizeClasses[heap.size_class()];
-  if (!info.meshable) {
-    if (!heap.TakeChanged() && !limits.every_class) return;
-    if (!heap.IsWorthTrimming(limits.keeps_recent)) return;
-    progress_ = {};
-    progress_.heap = &heap;
-    progress_.is_trimming = true;
-    return;
-  }
-  if (budget_.is_exhausted()) {
-    result->is_limited = true;
-    return;
-  }
-  if (!MayMove(info)) return;
-  if (!heap.TakeChanged() && !limits.every_class) return;
-  // To find out that there are none, the survey would look at every page of the arena.
-  if (heap.statistics().spans == 0) return;
-  if (heap.program_heap() == 0) ChooseFrames();
-  const uint32_t units = FrameUnits(heap);
-  result->is_limited |= units != 1;
-  if (units == kNoFrame) {
-    heap.NoteChanged();  // for when there are mappings
-    return;
-  }
-  if (heap.program_heap() == 0) {
-    made_units_[heap.size_class() - 1] = static_cast<uint8_t>(units);
-  }
-  progress_ = {};
-  progress_.heap = &heap;
 }
 
 // Does the next piece of work in the class. False: the pass has to end here.

@@ -50,7 +50,8 @@ struct PassResult {
   size_t freed = 0;          // physical bytes
   bool is_complete = false;  // every class was looked at to its end, as far as the limits let it be
   bool is_limited = false;   // with more mappings, more could have been meshed
-  bool has_kept = false;     // pages that go in the next pass, unless they are used until then
+  // Something was left alone for `keeps_recent`: the next pass may take it, one without that will.
+  bool has_kept = false;
 };
 
 // How much one pass may do.
@@ -58,8 +59,10 @@ struct PassLimits {
   uint64_t deadline_ns = UINT64_MAX;  // monotonic; a batch that has begun is finished
   uint64_t looks_per_class = 0;       // of a plan (GroupPacker)
   bool every_class = false;           // also those where nothing has changed since the last pass
-  bool look_again = false;    // what was looked at counts as changed: a longer look may find more
-  bool keeps_recent = false;  // free pages of classes that are never meshed stay for a pass
+  bool look_again = false;  // what was looked at counts as changed: a longer look may find more
+  // The program is at work. Free pages of classes that are never meshed stay for a pass; and
+  // classes that are dense stay out of it, unless one is under way in them.
+  bool keeps_recent = false;
   uint16_t program_heap = 0;  // if not 0: its classes alone
   // Between two steps other threads have the processor first: none of the program's waits for more
   // than a step of ours, and a batch begins when its time on the processor does, so that it is
@@ -191,6 +194,8 @@ class Compactor {
   void CoverSegmentsLocked() REQUIRES(lock_);
   void LetOthersIn() const;
   void BeginClass(const PassLimits& limits, PassResult* result) REQUIRES(pass_lock_);
+  bool BeginTrim(SizeClassHeap& heap, const PassLimits& limits) REQUIRES(pass_lock_);
+  static bool IsDense(SizeClassHeap& heap, const SizeClassStatistics& statistics);
   bool Step(const PassLimits& limits, bool wait, PassResult* result) REQUIRES(pass_lock_);
   void Trim(bool keeps_recent, PassResult* result) REQUIRES(pass_lock_);
   void Survey() REQUIRES(pass_lock_);

@@ -71,11 +71,17 @@ Pacer::Outcome Runtime::Turn(uint64_t length_ns, bool is_quiet) {
   PassResult pass = {0, true};
   const auto whose = GlobalHeap::TimeOf::kBackground;
   if (meshing_) pass = global_.CompactBriefly(now + length_ns, whose, !is_quiet);
-  Pacer::Outcome outcome = {has_emptied || pass.freed > 0, pass.is_complete, 0};
+  Pacer::Outcome outcome;
+  outcome.has_gained = has_emptied || pass.freed > 0;
+  outcome.gained_bytes = pass.freed;
+  outcome.is_complete = pass.is_complete;
+  outcome.has_left = pass.has_kept;
   if (!pass.is_complete) return outcome;
-  if (FoldIfDue(now, length_ns, whose)) outcome.has_gained = true;
+  const bool has_folded = FoldIfDue(now, length_ns, whose);
   outcome.again_ns = Sooner(NextFold(), next_rest_look_ns_);
-  if (ReturnPages(is_quiet, SIZE_MAX) > 0 || pass.has_kept) outcome.has_gained = true;
+  const size_t returned = ReturnPages(is_quiet, SIZE_MAX);
+  outcome.gained_bytes += returned;
+  if (has_folded || returned > 0) outcome.has_gained = true;
   return outcome;
 }
 

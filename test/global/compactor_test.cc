@@ -249,6 +249,30 @@ TEST(Compactor, KeepsPagesThatWereUsedRecently) {
   heap.CheckAll();
 }
 
+// Beside a busy program, a class of which little is free is not even looked at.
+TEST(Compactor, LeavesDenseClassesAloneBesideAProgramAtWork) {
+  TestHeap heap;
+  heap.MakeFull(kSmall, 128);
+  MakeSparse(heap, kSmall, 8);
+  PassLimits limits;
+  limits.looks_per_class = 1 << 20;
+  limits.keeps_recent = true;
+  FaultInjector injector;
+  PassResult at_work = heap.global().compactor().Run(limits, true);
+  EXPECT_TRUE(at_work.is_complete);
+  EXPECT_TRUE(at_work.has_kept) << "nobody will look when the program is quiet";
+  EXPECT_EQ(injector.count(Call::kAlias), 0);
+  limits.keeps_recent = false;
+  PassResult quiet = heap.global().compactor().Run(limits, true);
+  EXPECT_FALSE(quiet.has_kept);
+  EXPECT_GT(quiet.freed, 0u);
+  // What is not dense is meshed at work, too.
+  MakeSparse(heap, kLarger, 64);
+  limits.keeps_recent = true;
+  EXPECT_GT(heap.global().compactor().Run(limits, true).freed, 0u);
+  heap.CheckAll();
+}
+
 TEST(Compactor, OneAtATime) {
   TestHeap heap;
   MakeSparse(heap, kSmall, 16);

@@ -51,8 +51,9 @@ class Day {
   uint64_t cpu_ = 0;
 };
 
-constexpr Pacer::Outcome kUnfinished = {true, false, 0};
-constexpr Pacer::Outcome kGained = {true, true, 0};
+constexpr uint64_t kMiB = 1 << 20;
+constexpr Pacer::Outcome kUnfinished = {true, false, 0, kMiB};
+constexpr Pacer::Outcome kGained = {true, true, 0, kMiB};
 constexpr Pacer::Outcome kNothing = {false, true, 0};
 
 TEST(Pacer, SleepsWhileNothingUsesTheAllocator) {
@@ -138,6 +139,62 @@ TEST(Pacer, BacksOffWhereNothingIsToBeWon) {
   day.WaitUntilWork(100, true);
   day.Done(kMs / 10, kGained);
   EXPECT_LE(day.WaitUntilWork(100, true), 2 * kSettings.period_ns);
+}
+
+// Beside a busy program: a pass of several slices that gain `bytes` in all. Returns: the share of
+// the time that was worked, in ten-thousandths.
+uint64_t ShareOfPass(Day& day, uint64_t bytes) {
+  constexpr uint64_t kSlices = 50;
+  day.Use();
+  EXPECT_NE(day.WaitUntilWork(100, true), UINT64_MAX);
+  const uint64_t began = day.now();
+  for (uint64_t slice = 0; slice < kSlices; slice++) {
+    const bool is_last = slice + 1 == kSlices;
+    day.Done(kMs, {bytes > 0, is_last, 0, bytes / kSlices});
+    EXPECT_NE(day.WaitUntilWork(100, true), UINT64_MAX);
+  }
+  const uint64_t share = kSlices * kMs * 10'000 / (day.now() - began);
+  day.Done(kMs / 100, kNothing);
+  return share;
+}
+
+// A program without fragmentation: passes take long, and find a page here and there.
+TEST(Pacer, WhatGainsLittleForItsTimeGetsASmallerShare) {
+  Day day;
+  constexpr uint64_t kLittle = 50 * 4096;
+  EXPECT_LE(ShareOfPass(day, kLittle), 103u);
+  for (int pass = 0; pass < 10; pass++) ShareOfPass(day, kLittle);
+  EXPECT_LE(ShareOfPass(day, kLittle), 14u);
+  // It begins to fragment: with the first slice that gains, the share is as before.
+  EXPECT_GE(ShareOfPass(day, 50 * kMiB), 90u);
+}
+
+// A heap that has been dense for long is looked at no later when it is not any more.
+TEST(Pacer, PassesThatTakeNoTimeCostNoShare) {
+  Day day;
+  for (int pass = 0; pass < 10; pass++) {
+    day.Use();
+    day.WaitUntilWork(100, true);
+    day.Done(kMs / 10, kNothing);
+  }
+  day.Use();
+  day.WaitUntilWork(100, true);
+  day.Done(kMs, {false, false, 0});
+  EXPECT_LE(day.WaitUntilWork(100, true), 99 * kMs);
+}
+
+// What a pass left alone beside a busy program is not forgotten when that goes quiet.
+TEST(Pacer, WhatIsLeftIsTakenWhenTheProgramIsQuiet) {
+  Day day;
+  day.Use();
+  day.WaitUntilWork(100, true);
+  day.Done(kMs, {true, false, 0, kMiB, true});
+  day.WaitUntilWork(100, true);
+  day.Done(kMs, kNothing);
+  EXPECT_LE(day.WaitUntilWork(0, false), Pacer::kQuietNs + 2 * Pacer::kGlanceNs);
+  EXPECT_TRUE(day.last().is_quiet);
+  day.Done(kMs, kNothing);
+  EXPECT_EQ(day.WaitUntilWork(0, false), UINT64_MAX);
 }
 
 // However far it has backed off: what a program leaves behind is seen soon after it went quiet.
