@@ -282,11 +282,15 @@ void Compactor::Trim(bool keeps_recent, PassResult* result) {
   Progress& p = progress_;
   SizeClassHeap::Trimmed trimmed = p.heap->Trim(&p.cursor, keeps_recent);
   result->freed += trimmed.bytes;
-  if (trimmed.has_kept) {
+  p.has_kept |= trimmed.has_kept;
+  if (p.cursor != kNoSpan) return;
+  if (p.has_kept) {
     result->has_kept = true;
     p.heap->NoteChanged();
+  } else {
+    p.heap->NoteTrimmed();
   }
-  if (p.cursor == kNoSpan) p = {};
+  p = {};
 }
 
 // False: another thread is at work, or a fork is about to come; the plan waits.

@@ -153,6 +153,7 @@ class Compactor {
   struct Progress {
     SizeClassHeap* heap = nullptr;  // null: in none
     bool is_trimming = false;       // it is one that is never meshed
+    bool has_kept = false;          // pages of it, for the next pass
     SpanId cursor = kNoSpan;        // of the survey
     bool is_surveyed = false;       // to the end
     uint32_t found = 0;             // candidates

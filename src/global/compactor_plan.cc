@@ -71,6 +71,7 @@ void Compactor::BeginClass(const PassLimits& limits, PassResult* result) {
 // False: too little lies in free slots.
 bool Compactor::BeginTrim(SizeClassHeap& heap, const PassLimits& limits) {
   if (!heap.IsWorthTrimming(limits.keeps_recent)) return false;
+  heap.BeginTrim();
   progress_ = {};
   progress_.heap = &heap;
   progress_.is_trimming = true;

@@ -288,6 +288,7 @@ uint32_t SizeClassHeap::RefillLocked(uint16_t owner, SpanId* attached, Random& r
     PutBackLocked(span);
   }
   in_use_ += taken;
+  if (!kSizeClasses[size_class_].meshable) NoteUsedLocked();
   return taken;
 }
 

@@ -193,10 +193,13 @@ class SizeClassHeap {
   };
   // Whether there may be so much that a walk pays; `keeps_recent` as below.
   bool IsWorthTrimming(bool keeps_recent);
+  void BeginTrim();  // Before a walk.
   // Looks at some spans behind *cursor (kNoSpan: from the start), which is kNoSpan at the end. With
   // `keeps_recent`, pages go that were free at the last look, too.
   // Locks: this class's, for 100 us or so.
   Trimmed Trim(SpanId* cursor, bool keeps_recent);
+  // A walk has come to the end, and kept nothing.
+  void NoteTrimmed();
   // All of it. Returns bytes.
   size_t ReleaseFreeSlots();
 
@@ -258,10 +261,6 @@ class SizeClassHeap {
   // another thread's: so much memory may it cost that threads have spans of their own.
   static constexpr uint64_t kDenseShare = 6;
   static constexpr uint16_t kNobody = 0;
-  // Spans and pages that one Trim() looks at and returns: 100 us or so.
-  static constexpr PageCount kTrimmedPages = 256;
-  // So much may lie in free slots of a class that is in use.
-  static constexpr size_t kUntrimmedBytes = kMiB;
 
   // What one FoldBatch() does.
   struct FoldPlan {
@@ -352,6 +351,8 @@ class SizeClassHeap {
   bool ReleaseMemberLocked(MiniHeap* member) REQUIRES(lock_);
   void ReleaseGroupLocked(MiniHeap* leader) REQUIRES(lock_);
   bool MayTrim() const;
+  size_t FreeBytesLocked() const REQUIRES(lock_);
+  void NoteUsedLocked() REQUIRES(lock_);
   Trimmed TrimSpanLocked(MiniHeap* span, bool keeps_recent) REQUIRES(lock_);
 
   Mutex lock_{LockRank::kSizeClass};
@@ -383,6 +384,10 @@ class SizeClassHeap {
   uint64_t member_pages_ GUARDED_BY(lock_) = 0;
   uint64_t backed_pages_ GUARDED_BY(lock_) = 0;  // of spans that show the backing
   bool changed_ GUARDED_BY(lock_) = false;
+  // Of a class that is never meshed: of the bytes beside objects, those that the last walk has
+  // returned or could not return.
+  size_t settled_bytes_ GUARDED_BY(lock_) = 0;
+  size_t walked_bytes_ GUARDED_BY(lock_) = 0;  // the same of the walk that is under way
 };
 
 template <typename Visit>

@@ -8,6 +8,16 @@
 #include "src/secure/policy.h"
 
 namespace mesh {
+namespace {
+
+// Pages that one Trim() returns, more or less: 100 us or so.
+constexpr PageCount kTrimmedPages = 256;
+// So much may lie in free slots of a class, beside a busy program and an idle one: a walk looks at
+// the entries of all pages of the heap.
+constexpr size_t kUntrimmedBusy = kMiB;
+constexpr size_t kUntrimmedIdle = 32 * kKiB;
+
+}  // namespace
 
 // Where free slots hold canaries, these are looked at again.
 bool SizeClassHeap::MayTrim() const {
@@ -15,11 +25,34 @@ bool SizeClassHeap::MayTrim() const {
   return !info.meshable && info.unit_pages > 1 && !secure_policy.has_canaries;
 }
 
+// Bytes of spans beside objects.
+size_t SizeClassHeap::FreeBytesLocked() const {
+  return (pages_ << kPageShift) - in_use_ * kSizeClasses[size_class_].size;
+}
+
 bool SizeClassHeap::IsWorthTrimming(bool keeps_recent) {
   if (!MayTrim()) return false;
   MutexLock lock(lock_);
-  size_t free = (pages_ << kPageShift) - in_use_ * kSizeClasses[size_class_].size;
-  return free >= (keeps_recent ? kUntrimmedBytes : kPageSize);
+  NoteUsedLocked();
+  return FreeBytesLocked() - settled_bytes_ >= (keeps_recent ? kUntrimmedBusy : kUntrimmedIdle);
+}
+
+void SizeClassHeap::BeginTrim() {
+  MutexLock lock(lock_);
+  walked_bytes_ = FreeBytesLocked();
+}
+
+// Slots were taken, or spans have gone: as much of what was settled may have memory again.
+void SizeClassHeap::NoteUsedLocked() {
+  const size_t free = FreeBytesLocked();
+  if (free < settled_bytes_) settled_bytes_ = free;
+  if (free < walked_bytes_) walked_bytes_ = free;
+}
+
+void SizeClassHeap::NoteTrimmed() {
+  MutexLock lock(lock_);
+  NoteUsedLocked();
+  settled_bytes_ = walked_bytes_;
 }
 
 SizeClassHeap::Trimmed SizeClassHeap::TrimSpanLocked(MiniHeap* span, bool keeps_recent) {
@@ -66,11 +99,13 @@ SizeClassHeap::Trimmed SizeClassHeap::Trim(SpanId* cursor, bool keeps_recent) {
 
 size_t SizeClassHeap::ReleaseFreeSlots() {
   if (!MayTrim()) return 0;
+  BeginTrim();
   size_t released = 0;
   SpanId cursor = kNoSpan;
   do {
     released += Trim(&cursor, false).bytes;
   } while (cursor != kNoSpan);
+  NoteTrimmed();
   return released;
 }
 

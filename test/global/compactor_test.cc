@@ -273,6 +273,25 @@ TEST(Compactor, LeavesDenseClassesAloneBesideAProgramAtWork) {
   heap.CheckAll();
 }
 
+// What was returned is no reason for another walk, but what is used and freed again is.
+TEST(Compactor, LooksForPagesWhereSomeMayHaveMemory) {
+  TestHeap heap;
+  constexpr SizeClass kPages = ClassFor(4096);
+  std::vector<SpanObjects> spans = heap.MakeFull(kPages, 16);
+  for (SpanObjects& span : spans) heap.Thin(span, [](size_t slot) { return slot < 2; });
+  SizeClassHeap& pages = heap.heap_of(kPages);
+  EXPECT_TRUE(pages.IsWorthTrimming(false));
+  EXPECT_FALSE(pages.IsWorthTrimming(true)) << "less than a megabyte";
+  heap.Compact();
+  EXPECT_FALSE(pages.IsWorthTrimming(false));
+  std::vector<char*> again(16);
+  for (char*& object : again) object = heap.Allocate(kPages);
+  for (char* object : again) heap.Free(object);
+  EXPECT_TRUE(pages.IsWorthTrimming(false));
+  EXPECT_EQ(heap.Compact(), again.size() * kPageSize);
+  heap.CheckAll();
+}
+
 TEST(Compactor, OneAtATime) {
   TestHeap heap;
   MakeSparse(heap, kSmall, 16);
