@@ -240,7 +240,7 @@ class SizeClassHeap {
   static constexpr uint32_t kFewSlots = 32;
   static constexpr uint64_t kPagesOfFewSlots = 1536;
   static constexpr uint32_t kSomeSlots = 64;
-  static constexpr uint64_t kPagesOfSomeSlots = 4096;
+  static constexpr uint64_t kPagesOfSomeSlots = 6144;
   // Spans that a class has before it takes pages for several at once; and how many pages: a share
   // of those it has, since nobody else can use them, up to what makes long mappings.
   static constexpr uint64_t kSpansBeforeReserve = 64;

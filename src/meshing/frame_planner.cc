@@ -13,9 +13,10 @@ constexpr double kLeastPrice = 1.0 / 16;
 constexpr double kHighestPrice = 64;
 constexpr double kPriceStep = 1.25;
 
-// What a frame of several spans takes, with those between frames that are left alone. Where every
-// span is meshed for itself, it is one mapping for each, a twentieth less for neighbours.
+// What a frame of several spans takes, with those between frames that are left alone; and a span
+// that is meshed for itself, where neighbours become one mapping.
 constexpr double kMappingsPerFrame = 1.125;
+constexpr double kMappingsPerSpan = 0.95;
 
 // Doublings in the number of groups that a span is tried with, and the share of its slots up to
 // which a group is filled at best, as the packer's results show them.
@@ -50,7 +51,7 @@ double CountMappings(const FrameDemand& demand, uint32_t units) {
   auto meshed = static_cast<double>(demand.pages - demand.plain_pages);
   double mappings = 0;
   ForEachLength(demand, units, [&](double share, uint32_t frame, uint32_t length) {
-    mappings += share * plain / frame * (frame > length ? kMappingsPerFrame : 1);
+    mappings += share * plain / frame * (frame > length ? kMappingsPerFrame : kMappingsPerSpan);
     if (frame < demand.made_units) {
       mappings += share * meshed * (1.0 / frame - 1.0 / demand.made_units);
     }
