@@ -101,7 +101,9 @@ void Arena::WakeLocked(uint32_t index) {
 // The shortest that is long enough; else the longest.
 PageCount Arena::TakeWarmLocked(SpanId id, PageCount pages) {
   Resting* best = nullptr;
-  if (warm_pages_ == 0 || pages < kShortestWarm || warmed_ == kMostGuarded) return 0;
+  if (warm_pages_ == 0 || warmed_ == kMostGuarded) return 0;
+  // What is longer would not rest with memory, and is what others are moved to as they grow.
+  if (pages < kShortestWarm || pages > kLongestWarm) return 0;
   for (uint32_t i = 0; i < resting_count_; i++) {
     Resting& resting = resting_[i];
     if (resting.warm < kShortestWarm) continue;

@@ -83,8 +83,11 @@ class ThreadLocalHeap {
   MESH_ALWAYS_INLINE bool KeepHardened(void* slot, SizeClass size_class) {
     if (quarantine_ == nullptr) return KeepForUse(slot, size_class);
     bool sent = false;
-    quarantine_->Put(slot, size_class, random_,
-                     [&](void* out, SizeClass of) { sent |= KeepForUse(out, of); });
+    quarantine_->Put(slot, size_class, random_, [&](void* out, SizeClass of) {
+      // Handed out soon, and in no cache for long.
+      __builtin_prefetch(out, 1);
+      sent |= KeepForUse(out, of);
+    });
     return sent;
   }
   // Ends the program when a freed slot that is kept here was written to: looks at all, or some.

@@ -64,8 +64,8 @@ int CreateC11Thread(C11ThreadCreator* libcs, ThreadCreator* libcs_other, thrd_t*
 
 void ProgramBegins(ThreadCreator* libcs) {
   Runtime& runtime = Runtime::Get();
-  SlotGuard::ExpectThreads();
   if (!runtime.wants_background() || !runtime.wants_background_at_once()) return;
+  SlotGuard::ExpectThreads();
   runtime.program_threads().CountMe();
   runtime.background().Start(libcs);
 }

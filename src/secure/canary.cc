@@ -1,6 +1,7 @@
 // See canary.h.
 #include "src/secure/canary.h"
 
+#include <array>
 #include <cstring>
 
 #include "src/base/check.h"
@@ -21,6 +22,21 @@ constexpr bool MayBeDrawn(uint32_t byte) {
   return true;
 }
 
+constexpr uint32_t kDrawable = [] {
+  uint32_t count = 0;
+  for (uint32_t byte = 0; byte < 256; byte++) count += MayBeDrawn(byte);
+  return count;
+}();
+
+constexpr std::array<uint8_t, kDrawable> kDrawableBytes = [] {
+  std::array<uint8_t, kDrawable> bytes{};
+  uint32_t count = 0;
+  for (uint32_t byte = 0; byte < 256; byte++) {
+    if (MayBeDrawn(byte)) bytes[count++] = static_cast<uint8_t>(byte);
+  }
+  return bytes;
+}();
+
 }  // namespace
 
 constinit const uint8_t* Canary::bytes_ = nullptr;
@@ -31,11 +47,15 @@ bool Canary::Draw(uint64_t seed) {
   if (!place.ok() || !os::Commit(place.value + kPageSize, 2 * kPageSize).ok()) return false;
   auto* bytes = reinterpret_cast<uint8_t*>(place.value + kPageSize);
   Random random(seed);
-  for (size_t i = 0; i < kPageSize; i++) {
-    uint32_t drawn = random.Below(256);
-    while (!MayBeDrawn(drawn)) drawn = random.Below(256);
-    bytes[i] = bytes[i + kPageSize] = static_cast<uint8_t>(drawn);
+  // Four bytes of a number of 64 bits, since each process draws a page of them. The bias is below
+  // kDrawable / 2^16.
+  for (size_t i = 0; i < kPageSize;) {
+    uint64_t number = random.Next();
+    for (int part = 0; part < 4; part++, number >>= 16) {
+      bytes[i++] = kDrawableBytes[((number & 0xffff) * kDrawable) >> 16];
+    }
   }
+  memcpy(bytes + kPageSize, bytes, kPageSize);
   bytes_ = bytes;
   static_cast<void>(os::Protect(place.value + kPageSize, 2 * kPageSize, os::Protection::kRead));
   return true;
