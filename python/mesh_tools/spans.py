@@ -14,7 +14,7 @@ from . import snapshot, theory, window
 # Fuller ones the library leaves alone (SizeClassHeap::Withdraw).
 _FULLEST = 7 / 8
 _BITMAP_WORDS = 4
-# Bytes of a row that are no part of the record: address, id, size class of the page.
+# Bytes of a row behind the record and its links: address, id, size class of the page.
 _ROW_TAIL = 17
 
 
@@ -151,17 +151,17 @@ def _small_segments(opened: window.Window) -> list[int]:
 
 
 def _empty(opened: window.Window) -> npt.NDArray[np.uint8]:
-    return np.zeros((0, opened.constant("span.size") + _ROW_TAIL), dtype=np.uint8)
+    size = opened.constant("span.size") + opened.constant("links.size") + _ROW_TAIL
+    return np.zeros((0, size), dtype=np.uint8)
 
 
 def _read_segment(opened: window.Window, segment: int) -> tuple[npt.NDArray[np.uint8], int]:
     """Returns the records of a segment's spans, and how many contradict themselves.
 
-    A row is a record as it lies in memory, and behind it the span's address (8 bytes), its id (8
-    bytes) and the size class that its page says (1 byte).
+    A row is a record as it lies in memory, and behind it the span's links, its address (8 bytes),
+    its id (8 bytes) and the size class that its page says (1 byte).
     """
     pages = opened.value(segment, "segment.committed")
-    size = opened.constant("span.size")
     base = opened.value(segment, "segment.base")
     entries = np.frombuffer(
         opened.memory.read(opened.value(segment, "segment.entries"), 2 * pages), dtype="<u2"
@@ -169,14 +169,18 @@ def _read_segment(opened: window.Window, segment: int) -> tuple[npt.NDArray[np.u
     shift = opened.constant("entry.class_shift")
     kinds, places = entries >> shift, entries & ((1 << shift) - 1)
     first = np.flatnonzero((kinds > 0) & (kinds < opened.constant("info.count")) & (places == 0))
-    raw = opened.memory.read(opened.value(segment, "segment.records"), size * pages)
-    records = np.frombuffer(raw, dtype=np.uint8).reshape(pages, size)[first]
+
+    def read_table(name: str, size: int) -> npt.NDArray[np.uint8]:
+        raw = opened.memory.read(opened.value(segment, name), size * pages)
+        return np.frombuffer(raw, dtype=np.uint8).reshape(pages, size)[first]
+
     addresses = (base + first.astype(np.uint64) * opened.constant("page.bytes")).astype("<u8")
     index = opened.value(segment, "segment.index")
     ids = ((index << opened.constant("segment.id_shift")) + first).astype("<u8")
     table = np.concatenate(
         [
-            records,
+            read_table("segment.records", opened.constant("span.size")),
+            read_table("segment.links", opened.constant("links.size")),
             addresses.view(np.uint8).reshape(-1, 8),
             ids.view(np.uint8).reshape(-1, 8),
             kinds[first].astype(np.uint8).reshape(-1, 1),
@@ -200,14 +204,17 @@ class _Records:
         self.addresses = np.ascontiguousarray(table[:, -17:-9]).view("<u8")[:, 0]
         self.ids = np.ascontiguousarray(table[:, -9:-1]).view("<u8")[:, 0].astype(np.int64)
         is_member = (shapes & opened.constant("span.member_mask")) != 0
-        self.leaders = np.where(is_member, self._column("span.leader"), self.ids)
+        self.leaders = np.where(
+            is_member, self._column("links.leader", opened.constant("span.size")), self.ids
+        )
         word = opened.field("span.word")
         cut = np.ascontiguousarray(table[:, word.offset : word.offset + word.size])
         self.words = cut.view("<u8")[:, 0]
 
-    def _column(self, name: str) -> npt.NDArray[np.int64]:
+    def _column(self, name: str, behind: int = 0) -> npt.NDArray[np.int64]:
         place = self._window.field(name)
-        cut = np.ascontiguousarray(self._table[:, place.offset : place.offset + place.size])
+        begin = behind + place.offset
+        cut = np.ascontiguousarray(self._table[:, begin : begin + place.size])
         return cut.view(f"<u{place.size}")[:, 0].astype(np.int64)
 
 

@@ -27,8 +27,9 @@ constexpr PageCount kLargeDirtyShare = 4;
 bool Arena::MapMetadataLocked(Segment& segment, PageCount record_pages) {
   size_t entries = RoundUp(size_t{kWindowPages} * sizeof(PageEntry), kPageSize);
   size_t records = RoundUp(size_t{record_pages} * sizeof(SpanRecord), kPageSize);
+  size_t links = segment.small ? RoundUp(size_t{record_pages} * sizeof(SpanLinks), kPageSize) : 0;
   // The pages between and behind stay PROT_NONE: guards.
-  size_t size = entries + kPageSize + records + kPageSize;
+  size_t size = entries + kPageSize + records + kPageSize + links + kPageSize;
   os::Result<uintptr_t> place = os::Reserve(size);
   if (!place.ok()) return false;
   if (!os::Commit(place.value, entries).ok()) {
@@ -38,11 +39,14 @@ bool Arena::MapMetadataLocked(Segment& segment, PageCount record_pages) {
   segment.metadata = place.value;
   segment.metadata_size = size;
   segment.entries = reinterpret_cast<std::atomic<PageEntry>*>(place.value);
-  segment.records = reinterpret_cast<SpanRecord*>(place.value + entries + kPageSize);
+  uintptr_t next = place.value + entries + kPageSize;
+  segment.records = reinterpret_cast<SpanRecord*>(next);
+  next += records + kPageSize;
+  segment.links = segment.small ? reinterpret_cast<SpanLinks*>(next) : nullptr;
   return true;
 }
 
-Segment* Arena::NewSegmentLocked(size_t pages, PageCount record_pages) {
+Segment* Arena::NewSegmentLocked(bool small, size_t pages, PageCount record_pages) {
   Segment* segment = free_huge_;
   if (segment != nullptr) {
     free_huge_ = segment->next;
@@ -56,6 +60,7 @@ Segment* Arena::NewSegmentLocked(size_t pages, PageCount record_pages) {
     segment->base = place.value;
     segment->pages = static_cast<PageCount>(pages);
     segment->committed = 0;
+    segment->small = small;
     if (MapMetadataLocked(*segment, record_pages)) {
       if (PageMap::Enter(segment)) {
         statistics_.segments++;
@@ -78,10 +83,9 @@ Segment* Arena::AddSegmentLocked(bool small, PageCount pages) {
   while (wanted < pages) wanted *= 2;
   Segment* segment = nullptr;
   for (; segment == nullptr && wanted >= pages && wanted >= kMinSegmentPages; wanted /= 2) {
-    segment = NewSegmentLocked(wanted, wanted);
+    segment = NewSegmentLocked(small, wanted, wanted);
   }
   if (segment == nullptr) return nullptr;
-  segment->small = small;
   if (small && keeps_states_ && !ReserveStatesLocked(*segment)) {
     segment->huge_reserved = size_t{segment->pages} << kPageShift;
     FreeHugeLocked(PageMap::IdOf(*segment, 0));
@@ -97,10 +101,13 @@ Segment* Arena::AddSegmentLocked(bool small, PageCount pages) {
 
 bool Arena::CommitLocked(Segment& segment, PageCount pages) {
   PageCount old = segment.committed;
-  uintptr_t records = reinterpret_cast<uintptr_t>(segment.records);
+  static_assert(sizeof(SpanRecord) == sizeof(SpanLinks));
   size_t had = RoundUp(old * sizeof(SpanRecord), kPageSize);
   size_t needs = RoundUp((size_t{old} + pages) * sizeof(SpanRecord), kPageSize);
-  if (needs > had && !os::Commit(records + had, needs - had).ok()) return false;
+  for (void* table : {static_cast<void*>(segment.records), static_cast<void*>(segment.links)}) {
+    if (table == nullptr || needs == had) continue;
+    if (!os::Commit(reinterpret_cast<uintptr_t>(table) + had, needs - had).ok()) return false;
+  }
   if (segment.states != nullptr && !CommitStates(segment, pages)) return false;
   uintptr_t address = segment.base + (uintptr_t{old} << kPageShift);
   if (!os::Commit(address, size_t{pages} << kPageShift).ok()) return false;

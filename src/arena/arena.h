@@ -31,6 +31,9 @@ namespace mesh {
 
 // What the record of a large object's first page holds.
 struct LargeObject {
+  // What it is at least, so that it has two records.
+  static constexpr size_t kLeastPages = 2;
+
   PageCount pages = 0;
   // Pages of the guard behind it; 0: it has none, and none before it.
   PageCount guard_pages = 0;
@@ -299,7 +302,7 @@ class Arena {
   void NoteGrownLocked(bool small, size_t pages) REQUIRES(lock_);
   void MakeUp();
   Segment* AddSegmentLocked(bool small, PageCount pages) REQUIRES(lock_);
-  Segment* NewSegmentLocked(size_t pages, PageCount record_pages) REQUIRES(lock_);
+  Segment* NewSegmentLocked(bool small, size_t pages, PageCount record_pages) REQUIRES(lock_);
   bool MapMetadataLocked(Segment& segment, PageCount record_pages) REQUIRES(lock_);
   SpanId AllocateHugeLocked(size_t pages, size_t alignment) REQUIRES(lock_);
   void FreeHugeLocked(SpanId id) REQUIRES(lock_);

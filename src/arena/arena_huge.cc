@@ -19,10 +19,9 @@ SpanId Arena::AllocateHugeLocked(size_t pages, size_t alignment) {
     return kNoSpan;
   }
   size_t reserved_pages = RoundUp(pages, kWindowPages);
-  Segment* segment = NewSegmentLocked(reserved_pages, kPageSize / sizeof(SpanRecord));
-  if (segment == nullptr) segment = NewSegmentLocked(pages, kPageSize / sizeof(SpanRecord));
+  Segment* segment = NewSegmentLocked(false, reserved_pages, kPageSize / sizeof(SpanRecord));
+  if (segment == nullptr) segment = NewSegmentLocked(false, pages, kPageSize / sizeof(SpanRecord));
   if (segment == nullptr) return kNoSpan;
-  segment->small = false;
   segment->huge_reserved = size_t{segment->pages} << kPageShift;
   SpanId id = PageMap::IdOf(*segment, 0);
   uintptr_t records = reinterpret_cast<uintptr_t>(segment->records);

@@ -1,4 +1,5 @@
 // Large objects of the Arena, those that have a segment of their own excepted (arena_huge.cc).
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -9,6 +10,7 @@ namespace mesh {
 
 SpanId Arena::AllocateLarge(size_t pages, size_t alignment, bool zeroed, size_t room) {
   bool clean = false;
+  pages = std::max(pages, LargeObject::kLeastPages);
   SpanId id = guards_large_ ? kNoSpan : TakeCached(pages, alignment);
   if (id == kNoSpan) {
     id = TakeLarge(pages, alignment, room, &clean);
@@ -128,6 +130,7 @@ void Arena::FreeLarge(SpanId id) {
 }
 
 bool Arena::ResizeLarge(SpanId id, size_t pages) {
+  pages = std::max(pages, LargeObject::kLeastPages);
   TakeBackCached();  // what it may grow into
   bool resized = false;
   {

@@ -25,10 +25,11 @@ namespace mesh {
 struct FreeRun {
   SpanId next;
   SpanId previous;
-  PageCount pages;
-  bool dirty;
+  PageCount pages : 31;
+  PageCount dirty : 1;
   PageCount there;  // while dirty: about so many have memory, at least one
 };
+static_assert(sizeof(FreeRun) <= sizeof(SpanRecord));
 
 class PageHeap {
  public:

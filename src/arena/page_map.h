@@ -66,10 +66,16 @@ class PageEntry {
 };
 static_assert(sizeof(PageEntry) == 2);
 
-// 32 bytes of metadata for the span (or free run) that starts at a page; what they hold is known
-// from the page entry: MiniHeap, LargeObject or FreeRun.
-struct alignas(32) SpanRecord {
-  unsigned char bytes[32];
+// 16 bytes of metadata for the span (or free run) that starts at a page; what they hold is known
+// from the page entry: MiniHeap, FreeRun, or LargeObject, which takes the record behind as well.
+struct alignas(16) SpanRecord {
+  unsigned char bytes[16];
+};
+// 16 bytes more for a page of a small segment, in a table of their own: how a span hangs together
+// with others. Most do not, and then these are zeros that nobody has ever written: they have no
+// memory.
+struct alignas(16) SpanLinks {
+  unsigned char bytes[16];
 };
 
 struct Segment {
@@ -80,9 +86,10 @@ struct Segment {
   bool small = false;  // holds spans of size classes; otherwise large objects
   std::atomic<PageEntry>* entries = nullptr;
   SpanRecord* records = nullptr;  // usable for the committed pages
+  SpanLinks* links = nullptr;     // the same; null where there are no size classes
   // A byte for each 16 of the committed pages of a small segment; null unless they are kept.
   std::atomic<uint8_t>* states = nullptr;
-  uintptr_t metadata = 0;    // the mapping that entries and records lie in
+  uintptr_t metadata = 0;    // the mapping that entries, records and links lie in
   size_t metadata_size = 0;  // its bytes
   size_t huge_reserved = 0;  // bytes reserved at base, for a huge segment
   Segment* next = nullptr;   // in the list of huge segments to use again
@@ -147,7 +154,7 @@ class PageMap {
   // The record of the span, as what the caller knows it to be. T is trivial.
   template <typename T>
   static T* Record(SpanId id) {
-    static_assert(sizeof(T) <= sizeof(SpanRecord));
+    static_assert(sizeof(T) <= 2 * sizeof(SpanRecord));
     return reinterpret_cast<T*>(&SegmentOf(id).records[PageOf(id)]);
   }
   // The other way: the span whose record lies there, among those of a segment.
@@ -155,6 +162,11 @@ class PageMap {
     const Segment& here = *segments_[segment];
     return IdOf(here,
                 static_cast<PageIndex>(static_cast<const SpanRecord*>(record) - here.records));
+  }
+  // The links of that span, whose segment is small.
+  static SpanLinks* LinksOfRecord(const void* record, uint32_t segment) {
+    const Segment& here = *segments_[segment];
+    return here.links + (static_cast<const SpanRecord*>(record) - here.records);
   }
 
   // Writes the entries of a span of a size class: page i of the span gets i.

@@ -10,10 +10,6 @@ MiniHeap* MiniHeap::Start(SpanId id, SizeClass size_class, uint32_t units, uint6
   MESH_DCHECK((words != nullptr) == (WordsOutside(size_class, units) > 0));
   MiniHeap* heap = Of(id);
   heap->word_ = reinterpret_cast<uintptr_t>(words);
-  heap->next_ = kNoSpan;
-  heap->leader_or_previous_ = kNoSpan;
-  heap->next_member_ = kNoSpan;
-  heap->backing_ = kSizeClasses[size_class].meshable ? kNoBackingPage : 0;
   heap->SetOwner(0);
   // order: relaxed; as size_class().
   heap->size_class_.store(size_class, std::memory_order_relaxed);
@@ -22,15 +18,20 @@ MiniHeap* MiniHeap::Start(SpanId id, SizeClass size_class, uint32_t units, uint6
   heap->shape_.place = SpanPlace::kNowhere;
   heap->shape_.memory = SpanMemory::kPrivate;
   heap->state_ = (id & ~(kWindowPages - 1)) | (words != nullptr ? kIsWide : 0);
+  Links& links = heap->links();
+  for (uint32_t* link :
+       {&links.next, &links.leader_or_previous, &links.next_member, &links.memory}) {
+    Set(*link, 0);
+  }
   return heap;
 }
 
 Bitmap MiniHeap::GroupOccupancy() const {
   Bitmap all = occupancy();
-  for (SpanId id = next_member_; id != kNoSpan;) {
+  for (SpanId id = links().next_member; id != kNoSpan;) {
     const MiniHeap* member = Of(id);
     all |= member->occupancy();
-    id = member->next_member_;
+    id = member->links().next_member;
   }
   return all;
 }
@@ -49,7 +50,7 @@ uint32_t MiniHeap::PagesOf(const Bitmap& slots) const {
 
 uint32_t MiniHeap::member_count() const {
   uint32_t count = 1;
-  for (SpanId id = next_member_; id != kNoSpan; id = Of(id)->next_member_) count++;
+  for (SpanId id = links().next_member; id != kNoSpan; id = Of(id)->links().next_member) count++;
   return count;
 }
 
@@ -58,9 +59,9 @@ void MiniHeap::Adopt(MiniHeap* member) {
   MESH_DCHECK(!GroupOccupancy().Overlaps(member->occupancy()));
   member->SetPlace(SpanPlace::kNowhere);
   member->shape_.is_member = 1;
-  member->leader_or_previous_ = id();
-  member->next_member_ = next_member_;
-  next_member_ = member->id();
+  member->links().leader_or_previous = id();
+  member->links().next_member = links().next_member;
+  links().next_member = member->id();
   AddInUse(member->in_use());
 }
 
@@ -69,20 +70,20 @@ MiniHeap* MiniHeap::Leave() {
   const uint32_t own = occupancy().Count();
   MiniHeap* left = old_leader;
   if (old_leader == this) {
-    left = next_member_ == kNoSpan ? nullptr : Of(next_member_);
-    for (SpanId id = next_member_; id != kNoSpan; id = Of(id)->next_member_) {
-      Of(id)->leader_or_previous_ = next_member_;
+    left = links().next_member == kNoSpan ? nullptr : Of(links().next_member);
+    for (SpanId id = links().next_member; id != kNoSpan; id = Of(id)->links().next_member) {
+      Of(id)->links().leader_or_previous = links().next_member;
     }
     if (left != nullptr) {
       left->shape_.is_member = 0;
-      left->leader_or_previous_ = kNoSpan;
+      left->links().leader_or_previous = kNoSpan;
       left->SetInUse(in_use() - own);
     }
   } else {
     const SpanId own_id = id();
     MiniHeap* before = old_leader;
-    while (before->next_member_ != own_id) before = Of(before->next_member_);
-    before->next_member_ = next_member_;
+    while (before->links().next_member != own_id) before = Of(before->links().next_member);
+    before->links().next_member = links().next_member;
     old_leader->TakeInUse(own);
   }
   // The compactor's hold on a group passes to whoever leads it next.
@@ -91,9 +92,9 @@ MiniHeap* MiniHeap::Leave() {
   }
   if (old_leader != this) {
     shape_.is_member = 0;
-    leader_or_previous_ = kNoSpan;
+    links().leader_or_previous = kNoSpan;
   }
-  next_member_ = kNoSpan;
+  links().next_member = kNoSpan;
   SetInUse(own);
   return left;
 }
@@ -109,8 +110,8 @@ void MiniHeap::CheckInvariants() {
     count += bits.Count();
     MESH_CHECK(member->leader() == this && member->size_class_ == size_class_);
     MESH_CHECK(member->units() == units());
-    MESH_CHECK(member->is_backed() == is_backed() && member->backing_ == backing_);  // [MH5]
-    MESH_CHECK(member == this || member->place() == SpanPlace::kNowhere);            // [MH4]
+    MESH_CHECK(member->is_backed() == is_backed() && member->backing() == backing());  // [MH5]
+    MESH_CHECK(member == this || member->place() == SpanPlace::kNowhere);              // [MH4]
   });
   MESH_CHECK(count == in_use() && count <= slots());  // [MH3]
   MESH_CHECK(info().meshable ||
@@ -121,23 +122,25 @@ void MiniHeap::CheckInvariants() {
 void SpanList::PushFront(MiniHeap* element) {
   MESH_DCHECK(element->is_leader());
   const SpanId id = element->id();
-  element->leader_or_previous_ = kNoSpan;
-  element->next_ = head_;
-  if (head_ != kNoSpan) MiniHeap::Of(head_)->leader_or_previous_ = id;
+  MiniHeap::Links& links = element->links();
+  MiniHeap::Set(links.leader_or_previous, kNoSpan);
+  MiniHeap::Set(links.next, head_);
+  if (head_ != kNoSpan) MiniHeap::Of(head_)->links().leader_or_previous = id;
   head_ = id;
   size_++;
 }
 
 void SpanList::Remove(MiniHeap* element) {
-  const SpanId previous = element->leader_or_previous_;
-  if (element->next_ != kNoSpan) MiniHeap::Of(element->next_)->leader_or_previous_ = previous;
+  MiniHeap::Links& links = element->links();
+  const SpanId previous = links.leader_or_previous;
+  if (links.next != kNoSpan) MiniHeap::Of(links.next)->links().leader_or_previous = previous;
   if (previous != kNoSpan) {
-    MiniHeap::Of(previous)->next_ = element->next_;
+    MiniHeap::Of(previous)->links().next = links.next;
   } else {
-    head_ = element->next_;
+    head_ = links.next;
   }
-  element->next_ = kNoSpan;
-  element->leader_or_previous_ = kNoSpan;
+  MiniHeap::Set(links.next, kNoSpan);
+  MiniHeap::Set(links.leader_or_previous, kNoSpan);
   size_--;
 }
 

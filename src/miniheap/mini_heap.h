@@ -1,8 +1,9 @@
 // MiniHeap: the metadata of one virtual span of a size class.
 //
 // It lies in the SpanRecord of its span's first page, so a span's id finds it by arithmetic, and it
-// is half a cache line: a bit for each of 64 slots, while the bits of spans of more slots lie in
-// their class's WordPool. Several virtual spans whose objects do not overlap may share one physical
+// is a quarter of a cache line: a bit for each of 64 slots. The bits of spans of more slots lie in
+// their class's WordPool, and what ties a span to others in its links, which most full spans never
+// write. Several virtual spans whose objects do not overlap may share one physical
 // span: a mesh group. Every object is used through one address only, so each member keeps the bits
 // of its own addresses:
 //
@@ -29,7 +30,8 @@
 //              -> kNowhere    out of its list  kSeparate -> kBacked    meshed again
 //   kNowhere   -> kNowhere    adopted by a group; a member is nowhere for good
 //
-// [MH7] A span of a class that is never meshed is never backed; backing_ holds two bits for each of
+// [MH7] A span of a class that is never meshed is never backed; Links::memory holds two bits for
+// each of
 //       its pages: it has no memory (lower half; only pages without objects), and it was without
 //       objects when it was last looked at (upper half).
 //
@@ -137,19 +139,19 @@ class MiniHeap {
   bool is_full() const { return in_use() == slots(); }
 
   bool is_leader() const { return !shape_.is_member; }
-  MiniHeap* leader() { return is_leader() ? this : Of(leader_or_previous_); }
-  bool is_alone() const { return is_leader() && next_member_ == kNoSpan; }
+  MiniHeap* leader() { return is_leader() ? this : Of(links().leader_or_previous); }
+  bool is_alone() const { return is_leader() && links().next_member == kNoSpan; }
   // Spans in the group that this MiniHeap leads, itself included.
   uint32_t member_count() const;
   // Calls visit(MiniHeap*) for the leader and each member. `visit` may take the member out.
   template <typename Visit>
   void ForEachMember(Visit visit) {
     MESH_DCHECK(is_leader());
-    SpanId next = next_member_;
+    SpanId next = links().next_member;
     visit(this);
     while (next != kNoSpan) {
       MiniHeap* member = Of(next);
-      next = member->next_member_;
+      next = member->links().next_member;
       visit(member);
     }
   }
@@ -192,21 +194,22 @@ class MiniHeap {
   SpanMemory memory() const { return shape_.memory; }
   // Whether it shows pages of the backing.
   bool is_backed() const { return memory() != SpanMemory::kPrivate; }
-  BackingPage backing() const { return backing_; }
+  BackingPage backing() const { return info().meshable ? links().memory - 1 : kNoBackingPage; }
   void SetMemory(SpanMemory memory, BackingPage backing) {
     MESH_DCHECK(MayBecome(shape_.memory, memory));
     MESH_DCHECK((memory == SpanMemory::kPrivate) == (backing == kNoBackingPage));
     shape_.memory = memory;
-    backing_ = backing;
+    static_assert(kNoBackingPage + 1 == 0);
+    links().memory = backing + 1;
   }
 
   // Of a span that is never meshed: pages, a bit for each. [MH7]
   static constexpr PageCount kMostPages = 16;
   // Those that the slots lie on.
   uint32_t PagesOf(const Bitmap& slots) const;
-  uint32_t absent_pages() const { return backing_ & 0xffff; }
-  uint32_t idle_pages() const { return backing_ >> 16; }
-  void NotePages(uint32_t absent, uint32_t idle) { backing_ = idle << 16 | absent; }
+  uint32_t absent_pages() const { return links().memory & 0xffff; }
+  uint32_t idle_pages() const { return links().memory >> 16; }
+  void NotePages(uint32_t absent, uint32_t idle) { Set(links().memory, idle << 16 | absent); }
   // The slots are taken.
   void NoteUsed(const Bitmap& slots) {
     uint32_t used = PagesOf(slots);
@@ -276,6 +279,25 @@ class MiniHeap {
            std::bit_cast<uint8_t>(Shape{0, 1, {}, {}}) == kMemberMask;
   }
 
+  // Zeros in a span that is alone, private and in no list.
+  struct Links {
+    SpanId next;                // in the list of a leader
+    SpanId leader_or_previous;  // of a member: its leader; else the one before it in the list
+    SpanId next_member;
+    uint32_t memory;  // 1 + the backing page; of a class that is never meshed, see [MH7]
+  };
+  static_assert(sizeof(Links) == sizeof(SpanLinks));
+  const Links& links() const {
+    return *reinterpret_cast<const Links*>(PageMap::LinksOfRecord(this, state_ >> kSegmentShift));
+  }
+  Links& links() {
+    return *reinterpret_cast<Links*>(PageMap::LinksOfRecord(this, state_ >> kSegmentShift));
+  }
+  // What is as it should be is not written: it may have no memory.
+  static void Set(uint32_t& link, uint32_t value) {
+    if (link != value) link = value;
+  }
+
   uint32_t word_count() const {
     if (!is_wide()) return 1;
     return slots() <= 128 ? 2 : 4;
@@ -289,11 +311,7 @@ class MiniHeap {
   void TakeInUse(uint32_t count) { state_ -= count; }
   void SetInUse(uint32_t count) { state_ = (state_ & ~kInUseMask) | count; }
 
-  uint64_t word_;              // the bitmap; where its words are, if is_wide()
-  SpanId next_;                // in the list of a leader
-  SpanId leader_or_previous_;  // of a member: its leader; else the one before it in the list
-  SpanId next_member_;
-  BackingPage backing_;
+  uint64_t word_;  // the bitmap; where its words are, if is_wide()
   std::atomic<uint16_t> owner_;
   std::atomic<SizeClass> size_class_;
   Shape shape_;
@@ -308,7 +326,8 @@ class SpanList {
   uint32_t size() const { return size_; }
   MiniHeap* front() const { return head_ == kNoSpan ? nullptr : MiniHeap::Of(head_); }
   static MiniHeap* Next(const MiniHeap* element) {
-    return element->next_ == kNoSpan ? nullptr : MiniHeap::Of(element->next_);
+    const SpanId next = element->links().next;
+    return next == kNoSpan ? nullptr : MiniHeap::Of(next);
   }
 
   void PushFront(MiniHeap* element);

@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "src/libmesh/mesh/mesh.h"
@@ -175,23 +177,26 @@ void ManyObjects(size_t count, size_t most, bool is_mixed) {
          mb(asked), mb(live), mb(active - table), mb(beside), 100 * mb(beside) / mb(live));
 }
 
-// Each in a process of its own: memory of records stays.
-void ManyObjectsOfAllKinds(size_t count) {
+struct Kind {
+  size_t most;
+  bool is_mixed;
+};
+constexpr Kind kKinds[] = {{16, false}, {64, false}, {100, true}, {200, true}};
+
+// Each in a process of its own, as memory of records stays, and by exec: a program that forks has
+// longer spans.
+void ManyObjectsOfAllKinds(const char* self, size_t millions) {
   printf(
       "\n| %zu objects of | asked for [MB] | objects [MB] | spans [MB] | beside spans [MB] | "
       "of objects |\n|---|---:|---:|---:|---:|---:|\n",
-      count);
+      millions * 1'000'000);
   fflush(stdout);
-  struct Kind {
-    size_t most;
-    bool is_mixed;
-  };
-  for (Kind kind : {Kind{16, false}, Kind{64, false}, Kind{100, true}, Kind{200, true}}) {
+  for (size_t kind = 0; kind < std::size(kKinds); kind++) {
     const pid_t child = fork();
     if (child == 0) {
-      ManyObjects(count, kind.most, kind.is_mixed);
-      fflush(stdout);
-      _exit(0);
+      const std::string count = std::to_string(millions);
+      execl("/proc/self/exe", self, "0", count.c_str(), std::to_string(kind).c_str(), nullptr);
+      _exit(1);
     }
     int status = 0;
     if (child == -1 || waitpid(child, &status, 0) != child || status != 0) abort();
@@ -203,7 +208,12 @@ void ManyObjectsOfAllKinds(size_t count) {
 int main(int argc, char** argv) {
   const size_t count = argc > 1 ? strtoull(argv[1], nullptr, 10) : 1'000'000;
   const size_t millions = argc > 2 ? strtoull(argv[2], nullptr, 10) : 10;
-  ManyObjectsOfAllKinds(millions * 1'000'000);
+  if (argc > 3) {
+    const Kind& kind = kKinds[strtoull(argv[3], nullptr, 10) % std::size(kKinds)];
+    ManyObjects(millions * 1'000'000, kind.most, kind.is_mixed);
+    return 0;
+  }
+  ManyObjectsOfAllKinds(argv[0], millions);
   printf(
       "\n| operation | times | median [us] | 99.99 %% [us] | worst [us] |\n"
       "|---|---:|---:|---:|---:|\n");
