@@ -53,6 +53,8 @@ struct LargeObject {
   // memory is mapped in their place when the object is freed.
   bool moved = false;
 
+  // Of its pages; more than PageCount has bits for.
+  size_t bytes() const { return size_t{pages} << kPageShift; }
   // `pages`, by who does not own the object, which may be resized meanwhile.
   size_t PagesNow() const {
     // order: relaxed; a figure, publishes nothing.

@@ -177,7 +177,7 @@ bool Arena::ResizeLargeLocked(SpanId id, size_t pages) {
 }
 
 bool Arena::MoveLarge(SpanId from, SpanId to) {
-  size_t bytes = size_t{PageMap::Record<LargeObject>(from)->pages} << kPageShift;
+  size_t bytes = PageMap::Record<LargeObject>(from)->bytes();
   if (!os::MovePagesKeepSource(PageMap::AddressOf(from), bytes, PageMap::AddressOf(to)).ok()) {
     return false;
   }

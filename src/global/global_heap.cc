@@ -162,7 +162,7 @@ LargeObject* GlobalHeap::LargeRecord(const void* object) {
 
 size_t GlobalHeap::LargeSize(const void* object) {
   const LargeObject* large = LargeRecord(object);
-  return (size_t{large->pages} << kPageShift) - large->shift;
+  return large->bytes() - large->shift;
 }
 
 void* GlobalHeap::AllocateDirect(SizeClass size_class) {

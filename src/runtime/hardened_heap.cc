@@ -56,13 +56,13 @@ MESH_NOINLINE void* TakeSlowly(SizeClass size_class) {
 // Objects of heaps that the program has made, and of those that have ended, have no size of their
 // own: all of their pages are the program's.
 size_t SizeOf(const LargeObject& record) {
-  const size_t all = (record.pages << kPageShift) - record.shift;
+  const size_t all = record.bytes() - record.shift;
   return record.size != 0 ? record.size : all;
 }
 
 // Bytes of the last page behind the object; what is behind that is a guard's.
 size_t SlackOf(const LargeObject& record) {
-  return record.size == 0 ? 0 : (record.pages << kPageShift) - record.size;
+  return record.size == 0 ? 0 : record.bytes() - record.size;
 }
 
 char* EndOf(void* object, const LargeObject& record) {

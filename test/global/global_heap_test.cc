@@ -72,6 +72,20 @@ TEST(GlobalHeap, ShortObjectsDoNotMove) {
   global.FreeLarge(neighbour);
 }
 
+// Counts of pages have 32 bits, bytes have more.
+TEST(GlobalHeap, ObjectsOfMoreThanFourGiB) {
+  constexpr size_t kSize = 5 * kGiB;
+  TestHeap heap;
+  auto* object = static_cast<char*>(heap.global().AllocateLarge(kSize, kPageSize, true));
+  if (object == nullptr) GTEST_SKIP() << "the kernel does not promise so much memory here";
+  EXPECT_EQ(GlobalHeap::LargeSize(object), kSize);
+  EXPECT_EQ(heap.global().large_bytes(), kSize);
+  object[kSize - 1] = 1;
+  EXPECT_EQ(object[kSize - 1], 1);
+  heap.global().FreeLarge(object);
+  EXPECT_EQ(heap.global().large_bytes(), 0u);
+}
+
 TEST(GlobalHeap, WhatIsTooLargeIsNull) {
   TestHeap heap;
   EXPECT_EQ(heap.global().AllocateLarge(SIZE_MAX, kPageSize, false), nullptr);

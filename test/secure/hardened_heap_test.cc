@@ -50,6 +50,20 @@ TEST_F(HardenedHeapTest, SizesAreExact) {
   }
 }
 
+// Also one of which only its pages tell how long it is.
+TEST_F(HardenedHeapTest, ObjectsOfMoreThanFourGiB) {
+  constexpr size_t kSize = 5 * kGiB - 100;
+  ProgramHeap* heap = NewHeap();
+  for (void* object : {Malloc(kSize), AllocateIn(heap, kSize, 16, false)}) {
+    if (object == nullptr) GTEST_SKIP() << "the kernel does not promise so much memory here";
+    EXPECT_GE(UsableSize(object), kSize);
+    EXPECT_LT(UsableSize(object), kSize + kPageSize);
+    static_cast<char*>(object)[kSize - 1] = 1;
+    Free(object);
+  }
+  DestroyHeap(heap);
+}
+
 // Nobody knows any more what they were asked for.
 TEST_F(HardenedHeapTest, ObjectsOfADeletedHeapAreFreedByTheirSize) {
   for (size_t size : {1u, 40u, 48u, 5000u, 100000u}) {
