@@ -49,7 +49,11 @@ void PageHeap::Insert(SpanId id, PageCount pages, bool dirty, PageCount there) {
   Bins& bins = BinsOf(dirty);
   int bin = BinOf(pages);
   FreeRun* run = PageMap::Record<FreeRun>(id);
-  *run = {bins.heads[bin], kNoSpan, pages, dirty, there};
+  run->next = bins.heads[bin];
+  run->previous = kNoSpan;
+  run->pages = pages;
+  run->dirty = dirty;
+  run->SetThere(there);
   if (run->next != kNoSpan) PageMap::Record<FreeRun>(run->next)->previous = id;
   bins.heads[bin] = id;
   bins.occupied[bin / 64] |= uint64_t{1} << (bin % 64);
@@ -63,7 +67,7 @@ void PageHeap::Insert(SpanId id, PageCount pages, bool dirty, PageCount there) {
 
 void PageHeap::InsertPart(const FreeRun& run, SpanId id, PageCount pages) {
   if (pages == 0) return;
-  Insert(id, pages, run.dirty, static_cast<PageCount>(uint64_t{run.there} * pages / run.pages));
+  Insert(id, pages, run.dirty, static_cast<PageCount>(uint64_t{run.there()} * pages / run.pages));
 }
 
 void PageHeap::Remove(SpanId id) {
@@ -77,7 +81,7 @@ void PageHeap::Remove(SpanId id) {
     bins.heads[bin] = run->next;
     if (run->next == kNoSpan) bins.occupied[bin / 64] &= ~(uint64_t{1} << (bin % 64));
   }
-  (run->dirty ? dirty_pages_ : clean_pages_) -= run->dirty ? run->there : run->pages;
+  (run->dirty ? dirty_pages_ : clean_pages_) -= run->dirty ? run->there() : run->pages;
 }
 
 bool PageHeap::Fits(SpanId id, PageCount pages, PageCount alignment_pages) {
@@ -157,13 +161,13 @@ void PageHeap::Give(SpanId id, PageCount pages, bool dirty, PageCount there) {
     PageCount length = tail->pages;
     id -= length;
     pages += length;
-    there += PageMap::Record<FreeRun>(id)->there;
+    there += PageMap::Record<FreeRun>(id)->there();
     Remove(id);
   }
   const FreeRun* behind = RunAt(segment, int64_t{PageMap::PageOf(id)} + pages);
   if (behind != nullptr && behind->dirty == dirty) {
     PageCount length = behind->pages;
-    there += behind->there;
+    there += behind->there();
     Remove(id + pages);
     pages += length;
   }
@@ -201,8 +205,8 @@ void PageHeap::CheckBins(const Bins& bins, bool dirty) const {
       const FreeRun* behind = RunAt(segment, page + run->pages);
       MESH_CHECK(behind == nullptr || behind->dirty != dirty);  // [PH2]
       MESH_CHECK(PageMap::Record<FreeRun>(id + run->pages - 1)->pages == run->pages);
-      MESH_CHECK(run->there > 0 && run->there <= run->pages);
-      total += dirty ? run->there : run->pages;
+      MESH_CHECK(run->there() > 0 && run->there() <= run->pages);
+      total += dirty ? run->there() : run->pages;
       id = run->next;
     }
   }

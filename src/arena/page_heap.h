@@ -21,15 +21,28 @@
 
 namespace mesh {
 
-// The record of a free run's first and last page.
-struct FreeRun {
+// The record of a free run's first and last page. It is packed, so that nobody writes the last
+// three bytes of a record: who still has the id of a span that has ended looks there, without a
+// lock, and has to find what its end left (MiniHeap::owner).
+struct __attribute__((packed)) FreeRun {
+  static constexpr int kCountBits = kWindowPageShift + 1;
+  static constexpr int kLowBits = 31 - kCountBits;
+
   SpanId next;
   SpanId previous;
-  PageCount pages : 31;
-  PageCount dirty : 1;
-  PageCount there;  // while dirty: about so many have memory, at least one
+  uint32_t pages : kCountBits;
+  uint32_t dirty : 1;
+  uint32_t there_low : kLowBits;
+  uint8_t there_high;
+
+  // While dirty: about so many have memory, at least one.
+  PageCount there() const { return PageCount{there_high} << kLowBits | there_low; }
+  void SetThere(PageCount count) {
+    there_low = count & ((1u << kLowBits) - 1);
+    there_high = static_cast<uint8_t>(count >> kLowBits);
+  }
 };
-static_assert(sizeof(FreeRun) <= sizeof(SpanRecord));
+static_assert(sizeof(FreeRun) == sizeof(SpanRecord) - 3);
 
 class PageHeap {
  public:

@@ -312,10 +312,11 @@ class MiniHeap {
   void SetInUse(uint32_t count) { state_ = (state_ & ~kInUseMask) | count; }
 
   uint64_t word_;  // the bitmap; where its words are, if is_wide()
-  std::atomic<uint16_t> owner_;
-  std::atomic<SizeClass> size_class_;
-  Shape shape_;
   uint32_t state_;
+  Shape shape_;
+  // Where a free run of these pages does not write (FreeRun).
+  std::atomic<SizeClass> size_class_;
+  std::atomic<uint16_t> owner_;
 };
 static_assert(sizeof(MiniHeap) == sizeof(SpanRecord));
 

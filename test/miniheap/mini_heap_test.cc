@@ -119,6 +119,23 @@ TEST_F(MiniHeapTest, EverySpanKnowsItsIdAndUnits) {
   }
 }
 
+// Who still has the id of a span that has ended asks for these without a lock.
+TEST_F(MiniHeapTest, OwnerAndClassStayWhenThePagesAreAFreeRun) {
+  const SizeClass c = ClassFor(64);
+  std::vector<MiniHeap*> spans;
+  for (int i = 0; i < 20; i++) spans.push_back(Start(c, 1));
+  for (MiniHeap* span : spans) span->SetOwner(0xa5a5);
+  for (size_t i = 0; i < spans.size(); i++) {
+    MiniHeap* span = spans[i * 7 % spans.size()];
+    arena_->FreeSpan(span->id(), 1, i % 2 == 0);
+    for (MiniHeap* any : spans) {
+      ASSERT_EQ(any->owner(), 0xa5a5);
+      ASSERT_EQ(any->size_class(), c);
+    }
+  }
+  arena_->CheckInvariants();
+}
+
 TEST(WordPoolTest, PiecesAreZeroedAndApart) {
   WordPool pool;
   std::vector<std::pair<uint64_t*, uint32_t>> pieces;
