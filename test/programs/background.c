@@ -32,7 +32,10 @@ static void* WaitAtGate(void* unused) {
   return unused;
 }
 
+static volatile pid_t newest;
+
 static void* MakeHoles(void* unused) {
+  newest = gettid();
   SparseMake(1);
   SparseCheck(1);
   return unused;
@@ -44,13 +47,16 @@ static pthread_t Thread(void* (*function)(void*)) {
   return thread;
 }
 
-static void RunAndJoin(void* (*function)(void*)) {
-  REQUIRE(pthread_join(Thread(function), NULL) == 0);
-}
-
 static void Sleep(int ms) {
   const struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
   nanosleep(&time, NULL);
+}
+
+// pthread_join comes back when the kernel clears the thread's id, which is a moment before the
+// thread has left the process: unshare(2) would still see it.
+static void RunAndJoin(void* (*function)(void*)) {
+  REQUIRE(pthread_join(Thread(function), NULL) == 0);
+  for (int i = 0; i < 10000 && tgkill(getpid(), newest, 0) == 0; i++) Sleep(1);
 }
 
 // How many there are beside the program's own while it has two: says so on stdout.
