@@ -9,7 +9,6 @@
 namespace mesh {
 
 MiniHeap* MiniHeap::Start(SpanId id, SizeClass size_class, uint32_t units, uint64_t* words) {
-  static_assert(AreMasksRight());
   static_assert(offsetof(MiniHeap, size_class_) >= sizeof(FreeRun));
   MESH_DCHECK((words != nullptr) == (WordsOutside(size_class, units) > 0));
   MiniHeap* heap = Of(id);

@@ -40,7 +40,6 @@
 #pragma once
 
 #include <atomic>
-#include <bit>
 #include <cstdint>
 #include <span>
 
@@ -274,10 +273,6 @@ class MiniHeap {
   // The bits of a Shape that hold `length` and `is_member`, for readers of other processes.
   static constexpr uint8_t kLengthMask = 0x07;
   static constexpr uint8_t kMemberMask = 0x08;
-  static constexpr bool AreMasksRight() {
-    return std::bit_cast<uint8_t>(Shape{kLengthMask, 0, {}, {}}) == kLengthMask &&
-           std::bit_cast<uint8_t>(Shape{0, 1, {}, {}}) == kMemberMask;
-  }
 
   // Zeros in a span that is alone, private and in no list.
   struct Links {

@@ -59,7 +59,7 @@ class Pacer {
   static constexpr uint64_t kQuietNs = 200'000'000;
   // What a pass has to gain in a millisecond, or it is dull. Meshing gains 150 to 250 KiB in one. A
   // pass that found nothing to look at takes less than this, and costs nothing worth saving.
-  static constexpr uint64_t kLeastGainPerMs = 64 * 1024;
+  static constexpr uint64_t kLeastGainPerMs = uint64_t{64} * 1024;
   static constexpr uint64_t kLeastDullNs = 10'000'000;
   static constexpr uint32_t kMostDull = 3;
   // Over which the program's use of processors is looked at, and what counts as idle [percent].

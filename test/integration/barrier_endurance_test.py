@@ -35,12 +35,13 @@ def _run(
 
     Returns: its report.
     """
-    options = [f"--seconds={seconds}", f"--seed={seed}", f"--fork_every={fork_every}"]
+    options = [f"--seconds={seconds}", f"--passes={FEWEST_PASSES}"]
+    options += [f"--seed={seed}", f"--fork_every={fork_every}"]
     outcome = harness.run_program(
         [pathlib.Path(os.environ[build]).absolute(), *options],
         {"LD_PRELOAD": str(harness.library()), "MESH_BARRIER": barrier},
         directory,
-        timeout_s=seconds + 60,
+        timeout_s=10 * seconds + 60,
     )
     assert outcome.status == 0, harness.describe(outcome)
     assert outcome.stderr == b""

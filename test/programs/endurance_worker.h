@@ -31,6 +31,7 @@ inline constexpr std::uint64_t kStepsPerWave = 100'000;
 struct Options {
   std::uint64_t threads = 4;
   std::uint64_t seconds = 10;
+  std::uint64_t passes = 0;
   std::uint64_t mb = 16;
   std::uint64_t free_percent = 80;
   std::uint64_t seed = 1;
