@@ -254,6 +254,8 @@ class Arena {
     PageCount warm;
   };
 
+  // Gives a page that nobody may use an entry of kReservedClass.
+  static void MarkReserved(SpanId id, PageIndex place);
   // Makes pages inaccessible, and back. `clean`: there is no memory behind them.
   bool ShutLocked(SpanId id, PageCount pages, bool clean) REQUIRES(lock_);
   bool OpenLocked(SpanId id, PageCount pages) REQUIRES(lock_);

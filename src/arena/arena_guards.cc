@@ -37,12 +37,12 @@ bool IsGuard(SpanId id, int64_t offset) {
   return Is(there, PageEntry::kGuardBefore) || Is(there, PageEntry::kGuardBehind);
 }
 
-void Mark(SpanId id, PageIndex place) {
+}  // namespace
+
+void Arena::MarkReserved(SpanId id, PageIndex place) {
   // order: relaxed; as in Is().
   EntryOf(id).store(PageEntry(kReservedClass, place), std::memory_order_relaxed);
 }
-
-}  // namespace
 
 bool Arena::ReserveStatesLocked(Segment& segment) {
   size_t bytes = (size_t{segment.pages} << kPageShift) >> PageMap::kStateShift;
@@ -87,7 +87,7 @@ bool Arena::OpenLocked(SpanId id, PageCount pages) {
 
 bool Arena::PutGuardUpLocked(SpanId id, PageCount pages, PageIndex place, bool clean) {
   if (!ShutLocked(id, pages, clean)) return false;
-  Mark(place == PageEntry::kGuardBefore ? id : id + pages - 1, place);
+  MarkReserved(place == PageEntry::kGuardBefore ? id : id + pages - 1, place);
   return true;
 }
 
@@ -97,8 +97,8 @@ bool Arena::TakeGuardDownLocked(SpanId id, PageCount pages) {
     PageMap::ClearLarge(id, pages);
     return true;
   }
-  Mark(id, PageEntry::kResting);
-  Mark(id + pages - 1, PageEntry::kResting);
+  MarkReserved(id, PageEntry::kResting);
+  MarkReserved(id + pages - 1, PageEntry::kResting);
   return false;
 }
 
@@ -135,7 +135,7 @@ void Arena::TakeGuardsDownLocked(PageCount behind, Run* run) {
 // the object's own length will do.
 bool Arena::ResizeGuardedLocked(SpanId id, PageCount pages) {
   LargeObject* object = PageMap::Record<LargeObject>(id);
-  const PageCount old = static_cast<PageCount>(object->pages);
+  const PageCount old = object->pages;
   if (object->guard_pages == 0 || pages >= old + object->guard_pages) return false;
   const bool grows = pages > old;
   const PageCount moved = grows ? pages - old : old - pages;

@@ -150,7 +150,7 @@ bool Arena::ResizeLargeLocked(SpanId id, size_t pages) {
   LargeObject* object = PageMap::Record<LargeObject>(id);
   if (pages > kMaxRunPages) return false;
   if (guards_large_) return ResizeGuardedLocked(id, static_cast<PageCount>(pages));
-  PageCount old = static_cast<PageCount>(object->pages);
+  PageCount old = object->pages;
   PageCount wanted = static_cast<PageCount>(pages);
   if (wanted < old) {
     PageMap::ClearLarge(id, old);

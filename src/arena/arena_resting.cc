@@ -13,19 +13,13 @@
 namespace mesh {
 namespace {
 
-void Mark(SpanId id) {
-  // order: relaxed; entries of kReservedClass change under the arena's lock.
-  PageMap::SegmentOf(id).entries[PageMap::PageOf(id)].store(
-      PageEntry(kReservedClass, PageEntry::kResting), std::memory_order_relaxed);
-}
-
 size_t BytesOf(PageCount pages) { return size_t{pages} << kPageShift; }
 
 }  // namespace
 
 bool Arena::RestLocked(SpanId id, const LargeObject& object) {
   const PageCount most = segment_pages_ / 2;
-  const PageCount pages = static_cast<PageCount>(object.pages);
+  const PageCount pages = object.pages;
   const PageCount guards = object.guard_pages > 0 ? 1 + object.guard_pages : 0;
   if (pages + guards > most / 4) return false;
   Resting resting{{guards > 0 ? id - 1 : id, pages + guards}, id, 0};
@@ -41,8 +35,8 @@ bool Arena::RestLocked(SpanId id, const LargeObject& object) {
   }
   if (guards > 0) guarded_[false]--;
   PageMap::ClearLarge(id, pages);
-  Mark(resting.run.id);
-  Mark(resting.run.id + resting.run.pages - 1);
+  MarkReserved(resting.run.id, PageEntry::kResting);
+  MarkReserved(resting.run.id + resting.run.pages - 1, PageEntry::kResting);
   if (!is_shut) return true;
   while (resting_count_ == kMostResting || resting_pages_ + resting.run.pages > most) {
     WakeLocked(random_.Below(resting_count_));
@@ -55,7 +49,7 @@ bool Arena::RestLocked(SpanId id, const LargeObject& object) {
 
 // What is moved at once is one mapping: of two, the longer one's memory stays.
 bool Arena::RestWarmLocked(SpanId id, const LargeObject& object, Resting* resting) {
-  const PageCount pages = static_cast<PageCount>(object.pages);
+  const PageCount pages = object.pages;
   const PageCount first = std::min<PageCount>(object.warmed, pages);
   const PageCount second = pages - first;
   const PageCount warm = std::max(first, second);

@@ -80,11 +80,9 @@ bool Compactor::BeginTrim(SizeClassHeap& heap, const PassLimits& limits) {
 
 // Whether so little is free in the class that even the best packing would not pay for the look.
 bool Compactor::IsDense(SizeClassHeap& heap, const SizeClassStatistics& statistics) {
-  const SizeClassInfo& info = kSizeClasses[heap.size_class()];
-  const uint64_t slots =
-      (statistics.pages - statistics.meshed_pages) / info.unit_pages * info.slots;
-  const uint64_t free = slots > statistics.in_use ? slots - statistics.in_use : 0;
-  return free * kDenseShare < statistics.in_use || free * info.size < kDenseBytes;
+  const uint64_t free = statistics.slots - statistics.in_use;
+  return free * kDenseShare < statistics.in_use ||
+         free * kSizeClasses[heap.size_class()].size < kDenseBytes;
 }
 
 void Compactor::Survey() {

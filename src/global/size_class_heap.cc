@@ -2,6 +2,7 @@
 #include "src/global/size_class_heap.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "src/base/check.h"
 #include "src/os/memory.h"
@@ -166,11 +167,14 @@ MiniHeap* SizeClassHeap::FindPartialLocked(uint16_t owner, MiniHeap** fullest) {
   return nullptr;
 }
 
+uint64_t SizeClassHeap::SlotsLocked() const {
+  const SizeClassInfo& info = kSizeClasses[size_class_];
+  return (pages_ - member_pages_) / info.unit_pages * info.slots;
+}
+
 // So few slots are free that each thread may have its own.
 bool SizeClassHeap::IsDenseLocked() const {
-  const SizeClassInfo& info = kSizeClasses[size_class_];
-  uint64_t slots = (pages_ - member_pages_) / info.unit_pages * info.slots;
-  return (slots - in_use_) * kDenseShare <= in_use_;
+  return (SlotsLocked() - in_use_) * kDenseShare <= in_use_;
 }
 
 MiniHeap* SizeClassHeap::AttachLocked(uint16_t owner, bool shared) {
@@ -307,6 +311,7 @@ SizeClassStatistics SizeClassHeap::statistics() {
   result.meshed = members_;
   result.pages = pages_;
   result.meshed_pages = member_pages_;
+  result.slots = SlotsLocked();
   result.in_use = in_use_ - (share_ != nullptr ? share_->ready : 0);
   result.spans_started = spans_started_;
   result.spans_peak = spans_peak_;
@@ -342,8 +347,8 @@ FrameDemand SizeClassHeap::demand() {
   others_in_use -= 8 * sparse;
   if (sparse == 0) return result;
   uint64_t leader_pages = pages_ - member_pages_;
-  double slots = static_cast<double>(leader_pages) / info.unit_pages * info.slots;
-  double in_use = static_cast<double>(in_use_) / slots * static_cast<double>(sparse + others);
+  double in_use = static_cast<double>(in_use_) / static_cast<double>(SlotsLocked()) *
+                  static_cast<double>(sparse + others);
   result.live = (in_use - static_cast<double>(others_in_use) / 8) / static_cast<double>(sparse);
   if (result.live < kLeastLive) {  // so not all of the others are full
     sparse += others;

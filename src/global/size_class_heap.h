@@ -19,7 +19,6 @@
 // [SH3] A span of a program heap has entries of kProgramHeapClass, and owner() names that heap.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <span>
 
@@ -313,6 +312,8 @@ class SizeClassHeap {
     member_pages_ -= member->pages();
   }
   MiniHeap* FindPartialLocked(uint16_t owner, MiniHeap** fullest) REQUIRES(lock_);
+  // Slots of all physical spans.
+  uint64_t SlotsLocked() const REQUIRES(lock_);
   bool IsDenseLocked() const REQUIRES(lock_);
   MiniHeap* StartSpanLocked() REQUIRES(lock_);
   // The words of a span that has ended, if it had any.

@@ -71,11 +71,13 @@ void MiniHeap::Adopt(MiniHeap* member) {
 MiniHeap* MiniHeap::Leave() {
   MiniHeap* old_leader = leader();
   const uint32_t own = occupancy().Count();
+  Links& own_links = links();
+  const SpanId next = own_links.next_member;
   MiniHeap* left = old_leader;
   if (old_leader == this) {
-    left = links().next_member == kNoSpan ? nullptr : Of(links().next_member);
-    for (SpanId id = links().next_member; id != kNoSpan; id = Of(id)->links().next_member) {
-      Of(id)->links().leader_or_previous = links().next_member;
+    left = next == kNoSpan ? nullptr : Of(next);
+    for (SpanId id = next; id != kNoSpan; id = Of(id)->links().next_member) {
+      Of(id)->links().leader_or_previous = next;
     }
     if (left != nullptr) {
       left->shape_.is_member = 0;
@@ -86,7 +88,7 @@ MiniHeap* MiniHeap::Leave() {
     const SpanId own_id = id();
     MiniHeap* before = old_leader;
     while (before->links().next_member != own_id) before = Of(before->links().next_member);
-    before->links().next_member = links().next_member;
+    before->links().next_member = next;
     old_leader->TakeInUse(own);
   }
   // The compactor's hold on a group passes to whoever leads it next.
@@ -95,9 +97,9 @@ MiniHeap* MiniHeap::Leave() {
   }
   if (old_leader != this) {
     shape_.is_member = 0;
-    links().leader_or_previous = kNoSpan;
+    own_links.leader_or_previous = kNoSpan;
   }
-  links().next_member = kNoSpan;
+  own_links.next_member = kNoSpan;
   SetInUse(own);
   return left;
 }

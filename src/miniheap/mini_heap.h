@@ -293,10 +293,7 @@ class MiniHeap {
     if (link != value) link = value;
   }
 
-  uint32_t word_count() const {
-    if (!is_wide()) return 1;
-    return slots() <= 128 ? 2 : 4;
-  }
+  uint32_t word_count() const { return is_wide() ? WordsOutside(size_class(), units()) : 1; }
   const uint64_t* words() const {
     return is_wide() ? reinterpret_cast<const uint64_t*>(word_) : &word_;
   }

@@ -20,7 +20,7 @@ void Runtime::CollectClasses(Statistics* out) {
     to.meshed += static_cast<uint32_t>(from.meshed);
     to.full = to.spans - to.meshed - to.attached - to.partial;
     to.live_objects += from.in_use;
-    to.capacity_objects += (from.pages - from.meshed_pages) / info.unit_pages * info.slots;
+    to.capacity_objects += from.slots;
     out->live_bytes += from.in_use * info.size;
     out->mapped_bytes += from.pages << kPageShift;
     out->meshed_pages_now += from.meshed_pages;
