@@ -23,6 +23,15 @@ void ThreadLocalHeap::KeepInFull(void* slot, SizeClass size_class) {
   vectors_[size_class].Push(slot);
 }
 
+bool ThreadLocalHeap::KeepAllForUse(Quarantine::Kept out) {
+  bool sent = out.slot != nullptr && KeepForUse(out.slot, out.size_class);
+  while (quarantine_->over_full()) {
+    out = quarantine_->Shrink(random_);
+    sent |= KeepForUse(out.slot, out.size_class);
+  }
+  return sent;
+}
+
 void ThreadLocalHeap::RequireUntouched() const {
   if (quarantine_ != nullptr) quarantine_->ForEach(SlotGuard::RequireUntouched);
   for (SizeClass c = 1; c < kClassCount; c++) {

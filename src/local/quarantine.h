@@ -28,30 +28,39 @@ class Quarantine {
   // Makes one in zeroed memory of Footprint() bytes.
   static Quarantine* Create(void* memory, uint32_t slots, size_t bytes);
 
-  // Takes a freed slot; release(slot, size_class) gets those that it is too many for.
-  template <typename Release>
-  MESH_ALWAYS_INLINE void Put(void* slot, SizeClass size_class, Random& random, Release release) {
+  struct Kept {
+    void* slot;
+    SizeClass size_class;
+  };
+  // Takes a freed slot. Returns: the one whose place it takes; of null where there was room.
+  // Shrink() follows while it is over_full().
+  MESH_ALWAYS_INLINE Kept Put(Kept kept, Random& random) {
     const uint32_t count = this->count();
-    const size_t bytes = this->bytes() + kSizeClasses[size_class].size;
-    if (MESH_LIKELY(count == most_slots_)) {
-      std::atomic<uint64_t>& place = places_[random.Below(count)];
-      const Place out = Load(place);
-      Store(place, {slot, size_class});
-      set_bytes(bytes - kSizeClasses[out.size_class].size);
-      release(out.slot, out.size_class);
-    } else {
-      Store(places_[count], {slot, size_class});
+    const size_t bytes = this->bytes() + kSizeClasses[kept.size_class].size;
+    if (MESH_UNLIKELY(count < most_slots_)) {
+      Store(places_[count], kept);
       std::atomic_signal_fence(std::memory_order_seq_cst);  // [Q1]
       set_count(count + 1);
       set_bytes(bytes);
+      return {};
     }
-    if (MESH_UNLIKELY(this->bytes() > most_bytes_)) Shrink(random, release);
+    std::atomic<uint64_t>& place = places_[random.Below(count)];
+    const Kept out = Load(place);
+    Store(place, kept);
+    set_bytes(bytes - kSizeClasses[out.size_class].size);
+    return out;
   }
+  bool over_full() const { return bytes() > most_bytes_; }
+  // Lets go of a random one.
+  Kept Shrink(Random& random) { return Evict(random.Below(count())); }
 
-  // Empties it.
+  // Empties it: release(slot, size_class) gets all.
   template <typename Release>
   void Drain(Release release) {
-    while (count() > 0) Evict(count() - 1, release);
+    while (count() > 0) {
+      const Kept out = Evict(count() - 1);
+      release(out.slot, out.size_class);
+    }
   }
 
   // Visits `most` of them, from a random one on.
@@ -61,15 +70,15 @@ class Quarantine {
     if (count == 0) return;
     uint32_t at = random.Below(count);
     for (uint32_t i = 0; i < most && i < count; i++, at = at + 1 < count ? at + 1 : 0) {
-      const Place place = Load(places_[at]);
-      visit(place.slot, place.size_class);
+      const Kept kept = Load(places_[at]);
+      visit(kept.slot, kept.size_class);
     }
   }
   template <typename Visit>
   void ForEach(Visit visit) const {
     for (uint32_t i = 0; i < count(); i++) {
-      const Place place = Load(places_[i]);
-      visit(place.slot, place.size_class);
+      const Kept kept = Load(places_[i]);
+      visit(kept.slot, kept.size_class);
     }
   }
 
@@ -80,38 +89,28 @@ class Quarantine {
   }
 
  private:
-  struct Place {
-    void* slot;
-    SizeClass size_class;
-  };
   // A place in one word, so that it changes at once.
   // order: relaxed; as count_'s.
-  static void Store(std::atomic<uint64_t>& word, Place place) {
-    const auto address = reinterpret_cast<uintptr_t>(place.slot);
-    word.store(uint64_t{place.size_class} << kAddressBits | address, std::memory_order_relaxed);
+  static void Store(std::atomic<uint64_t>& word, Kept kept) {
+    const auto address = reinterpret_cast<uintptr_t>(kept.slot);
+    word.store(uint64_t{kept.size_class} << kAddressBits | address, std::memory_order_relaxed);
   }
-  static Place Load(const std::atomic<uint64_t>& word) {
+  static Kept Load(const std::atomic<uint64_t>& word) {
     const uint64_t bits = word.load(std::memory_order_relaxed);
     return {reinterpret_cast<void*>(bits & ((uint64_t{1} << kAddressBits) - 1)),
             static_cast<SizeClass>(bits >> kAddressBits)};
   }
 
-  template <typename Release>
-  MESH_NOINLINE void Shrink(Random& random, Release release) {
-    while (bytes() > most_bytes_ && count() > 1) Evict(random.Below(count()), release);
-  }
-
   // The last one takes its place.
-  template <typename Release>
-  void Evict(uint32_t index, Release release) {
+  Kept Evict(uint32_t index) {
     const uint32_t last = count() - 1;
-    const Place out = Load(places_[index]);
-    const Place moved = Load(places_[last]);
+    const Kept out = Load(places_[index]);
+    const Kept moved = Load(places_[last]);
     set_count(last);
     std::atomic_signal_fence(std::memory_order_seq_cst);  // [Q1]
     Store(places_[index], moved);
     set_bytes(bytes() - kSizeClasses[out.size_class].size);
-    release(out.slot, out.size_class);
+    return out;
   }
 
   // order: relaxed; the owner's alone, but in a fork's child.

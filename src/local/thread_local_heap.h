@@ -82,13 +82,12 @@ class ThreadLocalHeap {
   // Keeps a slot that SlotGuard has freed. Returns: whether others went to the global heap.
   MESH_ALWAYS_INLINE bool KeepHardened(void* slot, SizeClass size_class) {
     if (quarantine_ == nullptr) return KeepForUse(slot, size_class);
-    bool sent = false;
-    quarantine_->Put(slot, size_class, random_, [&](void* out, SizeClass of) {
-      // Handed out soon, and in no cache for long.
-      __builtin_prefetch(out, 1);
-      sent |= KeepForUse(out, of);
-    });
-    return sent;
+    const Quarantine::Kept out = quarantine_->Put({slot, size_class}, random_);
+    if (MESH_UNLIKELY(quarantine_->over_full())) return KeepAllForUse(out);
+    if (MESH_UNLIKELY(out.slot == nullptr)) return false;
+    // Handed out soon, and in no cache for long.
+    __builtin_prefetch(out.slot, 1);
+    return KeepForUse(out.slot, out.size_class);
   }
   // Ends the program when a freed slot that is kept here was written to: looks at all, or some.
   void RequireUntouched() const;
@@ -147,6 +146,8 @@ class ThreadLocalHeap {
     return true;
   }
   void KeepInFull(void* slot, SizeClass size_class);
+  // What has left the quarantine, if anything, and what it has too much.
+  bool KeepAllForUse(Quarantine::Kept out);
   void DrainQuarantine(bool lenient);
   static void SettleAll(void* const* slots, uint32_t count, SizeClass size_class, bool lenient);
 

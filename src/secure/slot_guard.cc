@@ -92,7 +92,7 @@ void SlotGuard::RequireInUse(const void* object) {
 void SlotGuard::FreeSlowly(void* object, SizeClass size_class) {
   std::atomic<uint8_t>* state = StateOf(object);
   RequireInUse(object);
-  if (MarkFreed(state)) FatalAt("double free", object);
+  if (MarkFreed(state, state->load(std::memory_order_relaxed))) FatalAt("double free", object);
   const size_t slack = SlackOf(state, size_class);
   if (slack == 0) {
     // As if it had been handed out with a canary, now that nobody uses it.

@@ -86,12 +86,15 @@ class SlotGuard {
   static char* Behind(const void* slot, SizeClass size_class) {
     return static_cast<char*>(const_cast<void*>(slot)) + SlotSize(size_class);
   }
+  // How many times kLow bytes, of that.
+  static MESH_ALWAYS_INLINE size_t HighOf(const std::atomic<uint8_t>* state, SizeClass size_class);
   static MESH_ALWAYS_INLINE size_t SlackOf(const std::atomic<uint8_t>* state, SizeClass size_class);
   // The state of an object with so much slack, 1 to kMostSlack bytes of it.
   static MESH_ALWAYS_INLINE void SetSlack(std::atomic<uint8_t>* state, SizeClass size_class,
                                           size_t slack);
-  // Of an object. Returns: another thread has done it since it was looked at.
-  static MESH_ALWAYS_INLINE bool MarkFreed(std::atomic<uint8_t>* state);
+  // Of an object whose state was `seen`. Returns: another thread has done it since it was looked
+  // at.
+  static MESH_ALWAYS_INLINE bool MarkFreed(std::atomic<uint8_t>* state, uint8_t seen);
   static void HandSlowly(void* slot, SizeClass size_class, size_t size, bool zeroed);
   static void FreeSlowly(void* object, SizeClass size_class);
   static bool IsUntouched(const void* slot, SizeClass size_class, size_t slack);
@@ -114,11 +117,14 @@ class SlotGuard {
 
 // order: relaxed, in all of these but for the exchange; a slot is one thread's.
 
+inline size_t SlotGuard::HighOf(const std::atomic<uint8_t>* state, SizeClass size_class) {
+  return SlotSize(size_class) > kLow ? state[1].load(std::memory_order_relaxed) : 0;
+}
+
 inline size_t SlotGuard::SlackOf(const std::atomic<uint8_t>* state, SizeClass size_class) {
   const uint8_t first = state[0].load(std::memory_order_relaxed) & ~kFreed;
   if (MESH_UNLIKELY(first == kWhole)) return 0;
-  const size_t high = SlotSize(size_class) > kLow ? state[1].load(std::memory_order_relaxed) : 0;
-  return high * kLow + first;
+  return HighOf(state, size_class) * kLow + first;
 }
 
 inline void SlotGuard::SetSlack(std::atomic<uint8_t>* state, SizeClass size_class, size_t slack) {
@@ -129,8 +135,7 @@ inline void SlotGuard::SetSlack(std::atomic<uint8_t>* state, SizeClass size_clas
   state[0].store(static_cast<uint8_t>(less % kLow + 1), std::memory_order_relaxed);
 }
 
-inline bool SlotGuard::MarkFreed(std::atomic<uint8_t>* state) {
-  const uint8_t seen = state->load(std::memory_order_relaxed);
+inline bool SlotGuard::MarkFreed(std::atomic<uint8_t>* state, uint8_t seen) {
   const auto freed = static_cast<uint8_t>(seen | kFreed);
   if (!has_threads_.load(std::memory_order_relaxed)) {
     state->store(freed, std::memory_order_relaxed);
@@ -178,12 +183,11 @@ inline void SlotGuard::Hand(void* slot, SizeClass size_class, size_t size, bool 
 
 inline void SlotGuard::Free(void* object, SizeClass size_class) {
   std::atomic<uint8_t>* state = StateOf(object);
-  const uint8_t seen = state->load(std::memory_order_relaxed);
-  const size_t slack = SlackOf(state, size_class);
-  const bool is_usual = static_cast<uint8_t>(seen - 1) < kWhole - 1;
-  if (MESH_UNLIKELY(!is_usual || slack > SlotEnd::kMostBytes || MarkFreed(state))) {
-    return FreeSlowly(object, size_class);
-  }
+  // In use, with so much behind it that the first byte says it all.
+  const uint8_t slack = state->load(std::memory_order_relaxed);
+  static_assert(kLow == SlotEnd::kMostBytes);
+  const bool is_usual = static_cast<uint8_t>(slack - 1) < kLow && HighOf(state, size_class) == 0;
+  if (MESH_UNLIKELY(!is_usual || MarkFreed(state, slack))) return FreeSlowly(object, size_class);
   const SlotEnd end(Behind(object, size_class), slack);
   if (MESH_UNLIKELY(!end.IsCanary())) RefuseEnd(object);
   RequireBefore(object);
