@@ -4,7 +4,7 @@
 namespace mesh {
 
 constinit std::array<std::atomic<uintptr_t>, kWindowCount> PageMap::entries_of_{};
-constinit std::array<std::atomic<std::atomic<uint8_t>*>, kWindowCount> PageMap::states_of_{};
+constinit std::array<std::atomic<uintptr_t>, kWindowCount> PageMap::states_of_{};
 constinit std::array<uint16_t, kWindowCount> PageMap::index_of_{};
 constinit std::array<Segment*, kMaxSegments> PageMap::segments_{};
 // Index 0 stays unused, so that no span is called kNoSpan.
@@ -48,7 +48,9 @@ bool PageMap::Enter(Segment* segment) {
   segments_[segment->index] = segment;
   index_of_[window] = static_cast<uint16_t>(segment->index);
   // order: relaxed; the release below publishes it.
-  states_of_[window].store(segment->states, std::memory_order_relaxed);
+  states_of_[window].store(
+      reinterpret_cast<uintptr_t>(segment->states) - (segment->base >> kStateShift),
+      std::memory_order_relaxed);
   // order: release; pairs with the acquire in Find(). Publishes the segment and its empty entries.
   uintptr_t before = (segment->base >> kPageShift) * sizeof(PageEntry);
   entries_of_[window].store(reinterpret_cast<uintptr_t>(segment->entries) - before,

@@ -55,16 +55,33 @@ class PageEntry {
   static constexpr PageIndex kGuardBehind = kLastPage - 1;
   static constexpr PageIndex kResting = kLastPage;
 
+  // What bits() says.
+  static constexpr PageEntry Of(uint32_t bits) {
+    PageEntry entry;
+    entry.bits_ = static_cast<uint16_t>(bits);
+    return entry;
+  }
+
   constexpr SizeClass size_class() const { return static_cast<SizeClass>(bits_ >> kPlaceBits); }
   constexpr PageIndex page_in_span() const { return bits_ & kLastPage; }
   constexpr bool is_empty() const { return bits_ == 0; }
   // size class << kPlaceBits | page in span.
   constexpr uint16_t bits() const { return bits_; }
+  // The same of page 0.
+  constexpr uint32_t class_bits() const { return bits_ & ~uint32_t{kLastPage}; }
 
  private:
   uint16_t bits_ = 0;
 };
 static_assert(sizeof(PageEntry) == 2);
+
+// Bytes of a slot of a page with the entry of a size class.
+MESH_ALWAYS_INLINE uint32_t SlotSizeOf(PageEntry entry) {
+  // kSizeClasses[entry.size_class()], whose infos are as long as the classes are apart in entries.
+  static_assert(sizeof(SizeClassInfo) == 1 << kPlaceBits);
+  auto* info = reinterpret_cast<const char*>(kSizeClasses.data()) + entry.class_bits();
+  return reinterpret_cast<const SizeClassInfo*>(info)->size;
+}
 
 // 16 bytes of metadata for the span (or free run) that starts at a page; what they hold is known
 // from the page entry: MiniHeap, FreeRun, or LargeObject, which takes the record behind as well.
@@ -123,9 +140,8 @@ class PageMap {
   // The byte kept for the 16 bytes at `address`, which lies in a small segment; [PM3].
   static MESH_ALWAYS_INLINE std::atomic<uint8_t>* StateOf(uintptr_t address) {
     // order: relaxed; whoever holds an object got its address from a thread that saw the segment.
-    std::atomic<uint8_t>* states =
-        states_of_[address >> kWindowShift].load(std::memory_order_relaxed);
-    return &states[(address & (kWindowSize - 1)) >> kStateShift];
+    const uintptr_t zeroth = states_of_[address >> kWindowShift].load(std::memory_order_relaxed);
+    return reinterpret_cast<std::atomic<uint8_t>*>(zeroth + (address >> kStateShift));
   }
   static constexpr size_t kStateShift = 4;
 
@@ -187,7 +203,8 @@ class PageMap {
   friend struct WindowLayout;  // tells other processes where the figures lie
   // Where the entry of page 0 of all memory would be, going by those of the window; 0: not ours.
   static std::array<std::atomic<uintptr_t>, kWindowCount> entries_of_;
-  static std::array<std::atomic<std::atomic<uint8_t>*>, kWindowCount> states_of_;
+  // The same of states.
+  static std::array<std::atomic<uintptr_t>, kWindowCount> states_of_;
   static std::array<uint16_t, kWindowCount> index_of_;
   static std::array<Segment*, kMaxSegments> segments_;
   static uint32_t next_index_;

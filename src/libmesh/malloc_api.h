@@ -26,6 +26,10 @@ class MallocApi {
     return MESH_LIKELY(object != nullptr) ? object : MallocFresh(size);
   }
 
+  // Where TryMalloc() has none. Out of line, so that Malloc ends in a jump to it and needs no
+  // frame.
+  static MESH_NOINLINE void* MallocFresh(size_t size) { return OrNoMemory(Heap::Malloc(size)); }
+
   static MESH_ALWAYS_INLINE void Free(void* object) { Heap::Free(object); }
 
   static void* Calloc(size_t count, size_t size) {
@@ -102,9 +106,6 @@ class MallocApi {
     errno = error;
     return nullptr;
   }
-
-  // Out of line, so that Malloc ends in a jump to it and needs no frame.
-  static MESH_NOINLINE void* MallocFresh(size_t size) { return OrNoMemory(Heap::Malloc(size)); }
 
   // The heap has none.
   static MESH_NOINLINE void* NoMemory() {

@@ -19,6 +19,7 @@ static_assert(mesh::kFileBufferUnit % mesh::kPinnedAlignment == 0);
 
 // What TryMallocQuickly() has no slot for, sizes that a stream's buffer may have among it.
 MESH_NOINLINE void* AllocateSlowly(size_t size, const void* caller) {
+  if (mesh::ThreadLocalHeap::IsQuick(size)) return ProcessMalloc::MallocFresh(size);
   if (mesh::IsFileBuffer(size, caller)) {
     return ProcessMalloc::Memalign(mesh::kPinnedAlignment, size);
   }

@@ -18,18 +18,20 @@ void ThreadLocalHeap::StartHardened() {
       Quarantine::Create(memory, secure_policy.quarantine_slots, secure_policy.quarantine_bytes);
 }
 
-void ThreadLocalHeap::KeepInFull(void* slot, SizeClass size_class) {
-  SendOldest(size_class);
-  vectors_[size_class].Push(slot);
+bool ThreadLocalHeap::KeepForUse(Quarantine::Kept kept) {
+  ShuffleVector& vector = VectorOf(kept.entry());
+  const bool is_full = vector.is_full();
+  if (is_full) SendOldest(kept.entry().size_class());
+  vector.Push(kept.slot());
+  return is_full;
 }
 
-bool ThreadLocalHeap::KeepAllForUse(Quarantine::Kept out) {
-  bool sent = out.slot != nullptr && KeepForUse(out.slot, out.size_class);
-  while (quarantine_->over_full()) {
-    out = quarantine_->Shrink(random_);
-    sent |= KeepForUse(out.slot, out.size_class);
+bool ThreadLocalHeap::KeepRest(Quarantine::Kept rest) {
+  bool has_sent = !rest.is_none() && KeepForUse(rest);
+  while (quarantine_ != nullptr && quarantine_->over_full()) {
+    has_sent |= KeepForUse(quarantine_->Shrink(random_));
   }
-  return sent;
+  return has_sent;
 }
 
 void ThreadLocalHeap::RequireUntouched() const {

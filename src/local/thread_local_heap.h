@@ -28,6 +28,10 @@ namespace mesh {
 // Any number but one that objects are likely to hold.
 inline constexpr uint32_t kFreeMark = 0x9D4B1F5A;
 
+namespace internal {
+constexpr bool IsPinnedStep(size_t sixteenths) { return sixteenths * 16 % kPinnedAlignment == 0; }
+}  // namespace internal
+
 class ThreadLocalHeap {
  public:
   constexpr ThreadLocalHeap() = default;
@@ -49,6 +53,10 @@ class ThreadLocalHeap {
   static constexpr size_t kQuickSize = internal::kFineLimit;
   MESH_ALWAYS_INLINE void* TakeQuickly(size_t size) {
     return Unmarked(VectorAt(kQuickVectors[(size + 15) / 16]).Pop());
+  }
+  // Whether that is as good as Take().
+  static MESH_ALWAYS_INLINE bool IsQuick(size_t size) {
+    return size <= kQuickSize && !internal::IsPinnedStep((size + 15) / 16);
   }
 
   // Keeps a freed object. False when there is no room, when no slot starts there, or when it has
@@ -79,16 +87,28 @@ class ThreadLocalHeap {
   // Of hardened heaps, whose slots have states (SlotGuard) instead of marks. A slot of the class,
   // or null when out of memory.
   MESH_ALWAYS_INLINE void* TakeHardened(SizeClass size_class) { return vectors_[size_class].Pop(); }
-  // Keeps a slot that SlotGuard has freed. Returns: whether others went to the global heap.
-  MESH_ALWAYS_INLINE bool KeepHardened(void* slot, SizeClass size_class) {
-    if (quarantine_ == nullptr) return KeepForUse(slot, size_class);
-    const Quarantine::Kept out = quarantine_->Put({slot, size_class}, random_);
-    if (MESH_UNLIKELY(quarantine_->over_full())) return KeepAllForUse(out);
-    if (MESH_UNLIKELY(out.slot == nullptr)) return false;
-    // Handed out soon, and in no cache for long.
-    __builtin_prefetch(out.slot, 1);
-    return KeepForUse(out.slot, out.size_class);
+  // Whether a slot of a class starts at `object`, in a page with that entry.
+  MESH_ALWAYS_INLINE bool IsSlot(const void* object, PageEntry entry) {
+    return IsSlotStart(reinterpret_cast<uintptr_t>(object), entry.bits(),
+                       VectorOf(entry).reciprocal());
   }
+  // Keeps a slot that SlotGuard has freed, without a call. False: KeepRest(*rest) has to follow.
+  MESH_ALWAYS_INLINE bool KeepHardened(Quarantine::Kept kept, Quarantine::Kept* rest) {
+    *rest = kept;
+    if (MESH_LIKELY(quarantine_ != nullptr)) {
+      if (MESH_UNLIKELY(quarantine_->has_room())) {
+        *rest = {};
+        return quarantine_->Add(kept);
+      }
+      if (MESH_UNLIKELY(!quarantine_->Swap(kept, random_, rest))) return false;
+      // Handed out soon, and in no cache for long.
+      __builtin_prefetch(rest->slot(), 1);
+    }
+    return VectorOf(rest->entry()).PushIf(rest->slot(), [] { return true; });
+  }
+  // What has left the quarantine, if anything, and what it has too much, is to be used again.
+  // Returns: whether slots went to the global heap.
+  bool KeepRest(Quarantine::Kept rest);
   // Ends the program when a freed slot that is kept here was written to: looks at all, or some.
   void RequireUntouched() const;
   void Patrol();
@@ -124,13 +144,13 @@ class ThreadLocalHeap {
   // vectors_[entry.size_class()]: a vector is as long as the classes are apart in entries.
   MESH_ALWAYS_INLINE ShuffleVector& VectorOf(PageEntry entry) {
     static_assert(sizeof(ShuffleVector) == 1 << kPlaceBits);
-    return VectorAt(entry.bits() & ~(uint32_t{sizeof(ShuffleVector)} - 1));
+    return VectorAt(entry.class_bits());
   }
   // Offsets of the vectors for each 16th size; class 0, which never has a slot, for file buffers.
   static constexpr auto kQuickVectors = [] {
     std::array<uint16_t, kQuickSize / 16 + 1> offsets{};
     for (size_t i = 0; i < offsets.size(); i++) {
-      bool is_buffer = i > 0 && i * 16 % kPinnedAlignment == 0;
+      bool is_buffer = i > 0 && internal::IsPinnedStep(i);
       SizeClass size_class = is_buffer ? kNoClass : internal::kFine[i];
       offsets[i] = static_cast<uint16_t>(size_class * sizeof(ShuffleVector));
     }
@@ -139,15 +159,8 @@ class ThreadLocalHeap {
   void RequireInUse(void* object, SizeClass size_class);
   void SendOldest(SizeClass size_class);
   void StartHardened();
-  // The next to be handed out. Returns: as KeepHardened().
-  MESH_ALWAYS_INLINE bool KeepForUse(void* slot, SizeClass size_class) {
-    if (MESH_LIKELY(vectors_[size_class].PushIf(slot, [] { return true; }))) return false;
-    KeepInFull(slot, size_class);
-    return true;
-  }
-  void KeepInFull(void* slot, SizeClass size_class);
-  // What has left the quarantine, if anything, and what it has too much.
-  bool KeepAllForUse(Quarantine::Kept out);
+  // The next to be handed out. Returns: as KeepRest().
+  bool KeepForUse(Quarantine::Kept kept);
   void DrainQuarantine(bool lenient);
   static void SettleAll(void* const* slots, uint32_t count, SizeClass size_class, bool lenient);
 

@@ -1,12 +1,14 @@
 // See hardened_heap.h.
 #include "src/runtime/hardened_heap.h"
 
+#include <atomic>
 #include <cstring>
 
 #include "src/arena/page_map.h"
 #include "src/global/program_heaps.h"
 #include "src/runtime/default_heap.h"
 #include "src/runtime/fast_path.h"
+#include "src/runtime/heap.h"
 #include "src/runtime/misuse.h"
 #include "src/runtime/program_hooks.h"
 #include "src/runtime/runtime.h"
@@ -123,7 +125,9 @@ void FreeSmall(void* object, PageEntry entry, size_t size, size_t alignment) {
     return Runtime::Get().global().FreeDirect(object, size_class);
   }
   SlotGuard::Free(object, size_class);
-  if (heap->KeepHardened(object, size_class)) Runtime::Get().OnSlowPath();
+  Quarantine::Kept rest;
+  if (heap->KeepHardened({object, entry}, &rest)) return;
+  if (heap->KeepRest(rest)) Runtime::Get().OnSlowPath();
 }
 
 void FreeLarge(void* object, size_t size, size_t alignment) {
@@ -150,10 +154,10 @@ void* CopyTo(void* object, size_t old_size, size_t size) {
   if (grows && !IsEnding()) {
     fresh = AllocateLarge(size, kMinAlignment, false, size / GlobalHeap::kRoomShare);
   }
-  if (fresh == nullptr) fresh = HardenedMalloc(size, kMinAlignment, false);
+  if (fresh == nullptr) fresh = HardenedMalloc(size);
   if (fresh == nullptr) return size <= old_size ? object : nullptr;
   memcpy(fresh, object, old_size < size ? old_size : size);
-  HardenedFree(object, kAnySize, 0);
+  HardenedFree(object);
   return fresh;
 }
 
@@ -216,17 +220,41 @@ void* TryHardened(size_t size, size_t alignment, bool zeroed) {
   return AllocateSmall(size_class, size, zeroed);
 }
 
-MESH_NOINLINE void* MallocSlowly(size_t size, size_t alignment, bool zeroed) {
-  if (HasSlowPathNews() && IsEnding()) return AllocateWhileEnding(size, alignment);
-  void* object = TryHardened(size, alignment, zeroed);
-  while (object == nullptr && AskForMemory(size)) {
-    object = TryHardened(size, alignment, zeroed);
-  }
-  return object;
+// What AllocateQuickly() does not do.
+MESH_NOINLINE void* AllocateSlowly(size_t size, bool zeroed) {
+  if (!IsHardened()) return zeroed ? Calloc(size) : Malloc(size);
+  return HardenedAllocate(size, kMinAlignment, zeroed);
+}
+
+MESH_NOINLINE void* HandSlowly(void* slot, SizeClass size_class, size_t size, bool zeroed) {
+  SlotGuard::Hand(slot, size_class, size, zeroed);
+  return slot;
+}
+
+// Nearly all objects are small, and aligned as all are. In a leaf, whose calls are its last.
+MESH_ALWAYS_INLINE void* AllocateQuickly(size_t size, bool zeroed) {
+  ThreadLocalHeap* heap = thread_state.own_heap;
+  const bool is_usual =
+      size - 1 < kFastSize - 1 && thread_state.default_heap == nullptr && heap != nullptr;
+  if (MESH_UNLIKELY(!is_usual)) return AllocateSlowly(size, zeroed);
+  static_assert(kFastSize <= SlotGuard::kUsualSlot);
+  const SizeClass size_class = ClassFor(size + SlotGuard::kLeastSlack);
+  void* slot = heap->TakeHardened(size_class);
+  if (MESH_UNLIKELY(slot == nullptr)) return AllocateSlowly(size, zeroed);
+  const bool may_be_any = !zeroed || secure_policy.clears;
+  if (MESH_LIKELY(may_be_any && SlotGuard::TryHand(slot, size_class, size))) return slot;
+  return HandSlowly(slot, size_class, size, zeroed);
+}
+
+// Whether the thread has a heap, and a slot of a class starts at `object`.
+MESH_ALWAYS_INLINE bool IsOwnSlot(const void* object, PageEntry entry) {
+  ThreadLocalHeap* heap = thread_state.own_heap;
+  return heap != nullptr && heap->IsSlot(object, entry);
 }
 
 MESH_NOINLINE void FreeSlowly(void* object, size_t size, size_t alignment) {
   if (object == nullptr || (HasSlowPathNews() && IsEnding())) return;
+  if (!IsHardened()) return Free(object);
   BusyScope busy;
   PageEntry entry = EntryOf(object);
   if (IsSmall(entry)) return FreeSmall(object, entry, size, alignment);
@@ -238,6 +266,25 @@ MESH_NOINLINE void FreeSlowly(void* object, size_t size, size_t alignment) {
   zero_objects.Free(object);
 }
 
+// The thread is busy until then.
+MESH_NOINLINE void KeepRestBusily(Quarantine::Kept rest) {
+  if (thread_state.own_heap->KeepRest(rest)) Runtime::Get().OnSlowPath();
+  thread_state.is_busy = false;
+}
+
+// What SlotGuard has freed; the thread is not busy. Out of line, for want of registers.
+MESH_NOINLINE void KeepQuickly(void* slot, PageEntry entry) {
+  // A signal handler that sleeps would empty the heap.
+  thread_state.is_busy = true;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  Quarantine::Kept rest;
+  if (MESH_UNLIKELY(!thread_state.own_heap->KeepHardened({slot, entry}, &rest))) {
+    return KeepRestBusily(rest);
+  }
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread_state.is_busy = false;
+}
+
 }  // namespace
 
 bool DecideHardened() {
@@ -245,32 +292,43 @@ bool DecideHardened() {
   return secure_policy.has_states > 0;
 }
 
-void* HardenedMalloc(size_t size, size_t alignment, bool zeroed) {
-  ThreadLocalHeap* heap = thread_state.own_heap;
-  const bool is_usual = size - 1 < kFastSize - 1 && alignment <= kMinAlignment &&
-                        thread_state.default_heap == nullptr && heap != nullptr;
-  if (MESH_LIKELY(is_usual) && !HasSlowPathNews()) {
-    const SizeClass size_class = ClassFor(size + SlotGuard::kLeastSlack);
-    if (void* slot = heap->TakeHardened(size_class); MESH_LIKELY(slot != nullptr)) {
-      SlotGuard::Hand(slot, size_class, size, zeroed);
-      return slot;
-    }
+void* HardenedMalloc(size_t size) { return AllocateQuickly(size, false); }
+
+void* HardenedCalloc(size_t size) { return AllocateQuickly(size, true); }
+
+void* HardenedAllocate(size_t size, size_t alignment, bool zeroed) {
+  if (HasSlowPathNews() && IsEnding()) return AllocateWhileEnding(size, alignment);
+  void* object = TryHardened(size, alignment, zeroed);
+  while (object == nullptr && AskForMemory(size)) {
+    object = TryHardened(size, alignment, zeroed);
   }
-  return MallocSlowly(size, alignment, zeroed);
+  return object;
 }
 
-void HardenedFree(void* object, size_t size, size_t alignment) {
-  ThreadLocalHeap* heap = thread_state.own_heap;
+// A leaf, too.
+void HardenedFree(void* object) {
   const PageEntry entry = EntryOf(object);
-  const bool is_usual = IsSmall(entry) && heap != nullptr;
-  if (MESH_UNLIKELY(!is_usual || HasSlowPathNews() || !IsStart(object, entry))) {
-    return FreeSlowly(object, size, alignment);
+  if (MESH_UNLIKELY(!IsOwnSlot(object, entry) || thread_state.is_busy)) {
+    return FreeSlowly(object, kAnySize, 0);
   }
-  BusyScope busy;
-  const SizeClass size_class = entry.size_class();
-  if (size != kAnySize || alignment != 0) RequireSmallSize(object, size_class, size, alignment);
-  SlotGuard::Free(object, size_class);
-  if (MESH_UNLIKELY(heap->KeepHardened(object, size_class))) Runtime::Get().OnSlowPath();
+  switch (SlotGuard::TryFree(object, entry)) {
+    case SlotGuard::Tried::kDone:
+      return KeepQuickly(object, entry);
+    case SlotGuard::Tried::kNot:
+      return FreeSlowly(object, kAnySize, 0);
+    case SlotGuard::Tried::kSecond:
+      return SlotGuard::RefuseSecond(object);
+  }
+}
+
+void HardenedFreeSized(void* object, size_t size, size_t alignment) {
+  const PageEntry entry = EntryOf(object);
+  const bool has_any_alignment = alignment == 0 || alignment == kMinAlignment;
+  if (MESH_LIKELY(has_any_alignment && IsOwnSlot(object, entry)) &&
+      SlotGuard::IsUsualOf(object, SlotSizeOf(entry), size)) {
+    return HardenedFree(object);
+  }
+  FreeSlowly(object, size, alignment);
 }
 
 void* HardenedRealloc(void* object, size_t size) {

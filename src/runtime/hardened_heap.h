@@ -21,9 +21,17 @@ MESH_ALWAYS_INLINE bool IsHardened() {
   return MESH_UNLIKELY(has_states != 0) && (has_states > 0 || DecideHardened());
 }
 
-void* HardenedMalloc(size_t size, size_t alignment, bool zeroed);
-// `size`, `alignment`: as SlowFreeSized's.
-void HardenedFree(void* object, size_t size, size_t alignment);
+// For slow paths that end in a jump: the functions that it leads to decide, where nobody has yet.
+MESH_ALWAYS_INLINE bool MayBeHardened() { return MESH_UNLIKELY(secure_policy.has_states != 0); }
+
+// Of a heap that may be hardened.
+void* HardenedMalloc(size_t size);
+void* HardenedCalloc(size_t size);
+// As SlowFree() and SlowFreeSized().
+void HardenedFree(void* object);
+void HardenedFreeSized(void* object, size_t size, size_t alignment);
+// Of one that is.
+void* HardenedAllocate(size_t size, size_t alignment, bool zeroed);
 // Both not null and not 0.
 void* HardenedRealloc(void* object, size_t size);
 // 0 for what is no object.

@@ -63,7 +63,7 @@ MESH_NOINLINE bool HearNews() {
 
 // The thread has no free slot of the class (or no heap yet).
 MESH_NOINLINE void* AllocateSlow(SizeClass size_class, size_t wanted) {
-  if (IsHardened()) return HardenedMalloc(wanted, kMinAlignment, false);
+  if (MayBeHardened()) return HardenedMalloc(wanted);
   const size_t size = kSizeClasses[size_class].size;
   if (HasSlowPathNews() && HearNews()) return AllocateWhileEnding(size, kPageSize);
   void* object = TryAllocateSlow(size_class);
@@ -247,13 +247,13 @@ MESH_NOINLINE void* SlowMalloc(size_t size) {
   // Nearly all others are here because the thread has no slot for them: hardened, always.
   const bool was_not_tried = size - kFastSize - 1 < kMaxSmallSize - kFastSize;
   if (MESH_LIKELY(was_not_tried)) return AllocateClass(ClassFor(size), size);
-  if (IsHardened()) return HardenedMalloc(size, kMinAlignment, false);
+  if (MayBeHardened()) return HardenedMalloc(size);
   if (size <= kFastSize) return AllocateClass(ClassFor(size), size);
   return AllocateLarge(size, kMinAlignment, false);
 }
 
-MESH_NOINLINE void SlowFree(void* object) {
-  if (IsHardened()) return HardenedFree(object, kAnySize, 0);
+// Apart, so that SlowFree() needs no frame.
+MESH_NOINLINE static void FreeOther(void* object) {
   if (HasSlowPathNews() && IsEnding()) return;
   PageEntry entry = EntryOf(object);
   if (IsSmall(entry)) return FreeToClass(object, entry);
@@ -262,26 +262,31 @@ MESH_NOINLINE void SlowFree(void* object) {
   if (object != nullptr) JudgeForeign(object);
 }
 
+MESH_NOINLINE void SlowFree(void* object) {
+  if (MayBeHardened()) return HardenedFree(object);
+  FreeOther(object);
+}
+
 MESH_NOINLINE void SlowFreeSized(void* object, size_t size, size_t alignment) {
-  if (IsHardened()) return HardenedFree(object, size, alignment);
+  if (MayBeHardened()) return HardenedFreeSized(object, size, alignment);
   SlowFree(object);
 }
 
 void* Malloc(size_t size) { return heap.malloc(size); }
 
 void* Calloc(size_t size) {
-  if (IsHardened()) return HardenedMalloc(size, kMinAlignment, true);
+  if (MayBeHardened()) return HardenedCalloc(size);
   return heap.malloc_zeroed(size);
 }
 
 void* AlignedAlloc(size_t alignment, size_t size) {
-  if (IsHardened()) return HardenedMalloc(size, alignment, false);
+  if (IsHardened()) return HardenedAllocate(size, alignment, false);
   return heap.memalign(alignment, size);
 }
 
 void* AlignedCalloc(size_t alignment, size_t size) {
   if (IsHardened()) {
-    void* object = HardenedMalloc(size, alignment, true);
+    void* object = HardenedAllocate(size, alignment, true);
     const size_t usable = object != nullptr ? HardenedUsableSize(object) : 0;
     if (usable > size) memset(static_cast<char*>(object) + size, 0, usable - size);
     return object;

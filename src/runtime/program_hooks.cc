@@ -121,6 +121,7 @@ void Complain(const char* message, const char* line) {
   const bool is_first = !thread_state.is_ending;
   thread_state.is_ending = true;
   thread_state.heap = &no_heap;
+  thread_state.own_heap = nullptr;
   SetNews(kIsEnding, true);
   WriteOutput(nullptr, line);
   if (!is_first) return;

@@ -37,6 +37,31 @@ void FillEnd(char* behind, size_t bytes) {
 constinit std::atomic<bool> SlotGuard::looks_before_{true};
 constinit std::atomic<bool> SlotGuard::has_threads_{false};
 
+size_t SlotGuard::SlackOf(const std::atomic<uint8_t>* state) {
+  const uint8_t first = state[0].load(std::memory_order_relaxed) & ~kFreed;
+  if (first == kWhole) return 0;
+  if (IsShort(first)) return first;
+  const size_t high = first & ~kLong;
+  return (high << 8 | state[1].load(std::memory_order_relaxed)) + 1;
+}
+
+void SlotGuard::SetSlack(std::atomic<uint8_t>* state, size_t slack) {
+  if (slack <= kMostShort) {
+    state[0].store(static_cast<uint8_t>(slack), std::memory_order_relaxed);
+    return;
+  }
+  const size_t less = slack - 1;
+  state[1].store(static_cast<uint8_t>(less), std::memory_order_relaxed);
+  state[0].store(static_cast<uint8_t>(kLong | less >> 8), std::memory_order_relaxed);
+}
+
+void SlotGuard::RequireBefore(const void* object) {
+  const auto address = reinterpret_cast<uintptr_t>(object);
+  if (IsFirst(object, PageMap::Find(address))) return;
+  if (MESH_LIKELY(LastBefore(object) == Canary::At(address - 1))) return;
+  if (looks_before_.load(std::memory_order_relaxed)) RefuseBefore(object);
+}
+
 bool SlotGuard::IsUntouched(const void* slot, SizeClass size_class, size_t slack) {
   if (MESH_LIKELY(slack <= SlotEnd::kMostBytes)) {
     return AreZeroBlocks(slot, SlotSize(size_class) - SlotEnd::kMostBytes) &&
@@ -49,22 +74,22 @@ bool SlotGuard::IsUntouched(const void* slot, SizeClass size_class, size_t slack
 
 void SlotGuard::RequireUntouched(const void* slot, SizeClass size_class) {
   if (!secure_policy.clears) return;
-  if (!IsUntouched(slot, size_class, SlackOf(StateOf(slot), size_class))) {
+  if (!IsUntouched(slot, size_class, SlackOf(StateOf(slot)))) {
     RefuseTouched(slot);
   }
 }
 
-void SlotGuard::HandSlowly(void* slot, SizeClass size_class, size_t size, bool zeroed) {
+void SlotGuard::Hand(void* slot, SizeClass size_class, size_t size, bool zeroed) {
   std::atomic<uint8_t>* state = StateOf(slot);
   const size_t slack = SlotSize(size_class) - size;
   size_t clear_from = secure_policy.clears || zeroed ? 0 : size;
   if (secure_policy.clears && state->load(std::memory_order_relaxed) != 0) {  // [SG3]
     RequireUntouched(slot, size_class);
-    clear_from = SlotSize(size_class) - SlackOf(state, size_class);
+    clear_from = SlotSize(size_class) - SlackOf(state);
   }
   if (clear_from < size) memset(static_cast<char*>(slot) + clear_from, 0, size - clear_from);
   FillEnd(Behind(slot, size_class), slack);
-  SetSlack(state, size_class, slack);
+  SetSlack(state, slack);
 }
 
 void SlotGuard::RequireEnd(void* object, SizeClass size_class, size_t slack) {
@@ -83,20 +108,22 @@ void SlotGuard::RefuseTouched(const void* slot) {
   FatalAt("an object was written to after it was freed", slot);
 }
 
+void SlotGuard::RefuseSecond(const void* object) { FatalAt("double free", object); }
+
 void SlotGuard::RequireInUse(const void* object) {
   uint8_t seen = StateOf(object)->load(std::memory_order_relaxed);
   if (MESH_UNLIKELY(seen == 0)) FatalAt("free of a pointer that is not in use", object);
-  if (MESH_UNLIKELY((seen & kFreed) != 0)) FatalAt("double free", object);
+  if (MESH_UNLIKELY((seen & kFreed) != 0)) RefuseSecond(object);
 }
 
-void SlotGuard::FreeSlowly(void* object, SizeClass size_class) {
+void SlotGuard::Free(void* object, SizeClass size_class) {
   std::atomic<uint8_t>* state = StateOf(object);
   RequireInUse(object);
-  if (MarkFreed(state, state->load(std::memory_order_relaxed))) FatalAt("double free", object);
-  const size_t slack = SlackOf(state, size_class);
+  if (MarkFreed(state, state->load(std::memory_order_relaxed))) RefuseSecond(object);
+  const size_t slack = SlackOf(state);
   if (slack == 0) {
     // As if it had been handed out with a canary, now that nobody uses it.
-    SetSlack(state, size_class, 1);
+    SetSlack(state, 1);
     state->store(state->load(std::memory_order_relaxed) | kFreed, std::memory_order_relaxed);
     Canary::Fill(Behind(object, size_class) - 1, 1);
     if (secure_policy.clears) memset(object, 0, SlotSize(size_class) - 1);
@@ -113,12 +140,12 @@ void SlotGuard::HandWhole(void* slot) {
 }
 
 size_t SlotGuard::SizeOf(const void* object, SizeClass size_class) {
-  return SlotSize(size_class) - SlackOf(StateOf(object), size_class);
+  return SlotSize(size_class) - SlackOf(StateOf(object));
 }
 
 void SlotGuard::Resize(void* object, SizeClass size_class, size_t size) {
   std::atomic<uint8_t>* state = StateOf(object);
-  const size_t old_slack = SlackOf(state, size_class);
+  const size_t old_slack = SlackOf(state);
   if (old_slack == 0) return;  // it stays whole
   const size_t old_size = SlotSize(size_class) - old_slack;
   RequireEnd(object, size_class, old_slack);
@@ -126,7 +153,7 @@ void SlotGuard::Resize(void* object, SizeClass size_class, size_t size) {
   // Nobody is to read canaries.
   if (size > old_size) memset(static_cast<char*>(object) + old_size, 0, size - old_size);
   Canary::Fill(static_cast<char*>(object) + size, SlotSize(size_class) - size);
-  SetSlack(state, size_class, SlotSize(size_class) - size);
+  SetSlack(state, SlotSize(size_class) - size);
 }
 
 void SlotGuard::Settle(void* slot, SizeClass size_class) {
@@ -139,7 +166,7 @@ void SlotGuard::Settle(void* slot, SizeClass size_class) {
 void SlotGuard::Forget(void* slot, SizeClass size_class) {
   std::atomic<uint8_t>* state = StateOf(slot);
   // Another class's slot may come to start at the second.
-  if (SlotSize(size_class) > kLow) state[1].store(0, std::memory_order_relaxed);
+  if (SlotSize(size_class) > kMostShort) state[1].store(0, std::memory_order_relaxed);
   state[0].store(0, std::memory_order_relaxed);
 }
 

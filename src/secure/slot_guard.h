@@ -2,7 +2,7 @@
 // used again.
 //
 //   slot   | the object: `size` bytes | canary: at least a byte, the last one always |
-//   states | slack & 15, freed? | slack >> 4 | unused ...                             a byte for 16
+//   states | slack, freed? | more of it, if it is long | unused ...                   a byte for 16
 //
 // Room: secure; above arena. Thread rule: a slot belongs to one thread at a time. The one exception
 // are two threads that free the same object: one of them is found out.
@@ -36,10 +36,20 @@ class SlotGuard {
 
   // Makes a slot an object of `size` bytes. Ends the program when it was written to since it was
   // freed. `zeroed`: the object's bytes are zeros.
-  static MESH_ALWAYS_INLINE void Hand(void* slot, SizeClass size_class, size_t size, bool zeroed);
+  static void Hand(void* slot, SizeClass size_class, size_t size, bool zeroed);
   // Makes an object, a slot's start, a freed slot. Ends the program when it is none, or when its
   // canary, or the byte before it, was written to.
-  static MESH_ALWAYS_INLINE void Free(void* object, SizeClass size_class);
+  static void Free(void* object, SizeClass size_class);
+  // The same, where nothing is unusual, and without a call; of a slot of kUsualSlot at most, whose
+  // object need not be zeros. False: nothing has been done.
+  static MESH_ALWAYS_INLINE bool TryHand(void* slot, SizeClass size_class, size_t size);
+  // kNot: nothing has been done. kSecond: RefuseSecond() has to follow.
+  enum class Tried { kDone, kNot, kSecond };
+  static MESH_ALWAYS_INLINE Tried TryFree(void* object, PageEntry entry);
+  // Ends the program. To the compiler it returns, so that it may be jumped to.
+  static void RefuseSecond(const void* object);
+  // The same as `made == SizeOf()` of an object that TryFree() takes. False: it may be, otherwise.
+  static MESH_ALWAYS_INLINE bool IsUsualOf(const void* object, size_t slot_size, size_t made);
   // Ends the program unless `object`, a slot's start, is one.
   static void RequireInUse(const void* object);
   // The bytes that the program may use; of an object.
@@ -75,9 +85,16 @@ class SlotGuard {
   // Brings [SG2] about in the memory of a span at `address`.
   static void Prepare(void* address, SizeClass size_class, uint32_t units);
 
+  // Bytes.
+  static constexpr size_t kUsualSlot = 1024;
+
  private:
   static constexpr uint8_t kFreed = 0x80;
   static constexpr uint8_t kWhole = 0x40;
+  // Of the first byte: these bits and a second one, less one; else it is the slack.
+  static constexpr uint8_t kLong = 0x20;
+  static constexpr size_t kMostShort = SlotEnd::kMostBytes;
+  static_assert(kMostShort < kLong && kMostSlack <= size_t{kLong} << 8);
 
   static std::atomic<uint8_t>* StateOf(const void* slot) {
     return PageMap::StateOf(reinterpret_cast<uintptr_t>(slot));
@@ -86,30 +103,30 @@ class SlotGuard {
   static char* Behind(const void* slot, SizeClass size_class) {
     return static_cast<char*>(const_cast<void*>(slot)) + SlotSize(size_class);
   }
-  // How many times kLow bytes, of that.
-  static MESH_ALWAYS_INLINE size_t HighOf(const std::atomic<uint8_t>* state, SizeClass size_class);
-  static MESH_ALWAYS_INLINE size_t SlackOf(const std::atomic<uint8_t>* state, SizeClass size_class);
+  static bool IsShort(uint8_t first) { return static_cast<uint8_t>(first - 1) < kMostShort; }
+  static size_t SlackOf(const std::atomic<uint8_t>* state);
   // The state of an object with so much slack, 1 to kMostSlack bytes of it.
-  static MESH_ALWAYS_INLINE void SetSlack(std::atomic<uint8_t>* state, SizeClass size_class,
-                                          size_t slack);
+  static void SetSlack(std::atomic<uint8_t>* state, size_t slack);
   // Of an object whose state was `seen`. Returns: another thread has done it since it was looked
   // at.
   static MESH_ALWAYS_INLINE bool MarkFreed(std::atomic<uint8_t>* state, uint8_t seen);
-  static void HandSlowly(void* slot, SizeClass size_class, size_t size, bool zeroed);
-  static void FreeSlowly(void* object, SizeClass size_class);
   static bool IsUntouched(const void* slot, SizeClass size_class, size_t slack);
   static void RequireEnd(void* object, SizeClass size_class, size_t slack);
-  static MESH_ALWAYS_INLINE void RequireBefore(const void* object);
-  // Another thread's slot, who may be writing the same canary there again. [SG2]
-  __attribute__((no_sanitize("thread"))) static uint8_t LastOfSlot(const uint8_t* at) {
-    return *at;
+  static void RequireBefore(const void* object);
+  // Whether it is the first of its span: nobody knows what lies before it.
+  static bool IsFirst(const void* object, PageEntry entry) {
+    const bool begins_page = reinterpret_cast<uintptr_t>(object) % kPageSize == 0;
+    return MESH_UNLIKELY(begins_page) && entry.page_in_span() == 0;
+  }
+  // The byte before an object: another thread's slot, who may be writing the same canary there
+  // again. [SG2]
+  __attribute__((no_sanitize("thread"))) static uint8_t LastBefore(const void* object) {
+    return *(static_cast<const uint8_t*>(object) - 1);
   }
   [[noreturn]] static void RefuseEnd(const void* object);
   [[noreturn]] static void RefuseBefore(const void* object);
   [[noreturn]] static void RefuseTouched(const void* slot);
 
-  // Bytes that a state of the first byte tells apart; the second byte has the multiples.
-  static constexpr size_t kLow = 16;
   // See HandWhole() and ExpectThreads().
   static std::atomic<bool> looks_before_;
   static std::atomic<bool> has_threads_;
@@ -117,83 +134,63 @@ class SlotGuard {
 
 // order: relaxed, in all of these but for the exchange; a slot is one thread's.
 
-inline size_t SlotGuard::HighOf(const std::atomic<uint8_t>* state, SizeClass size_class) {
-  return SlotSize(size_class) > kLow ? state[1].load(std::memory_order_relaxed) : 0;
-}
-
-inline size_t SlotGuard::SlackOf(const std::atomic<uint8_t>* state, SizeClass size_class) {
-  const uint8_t first = state[0].load(std::memory_order_relaxed) & ~kFreed;
-  if (MESH_UNLIKELY(first == kWhole)) return 0;
-  return HighOf(state, size_class) * kLow + first;
-}
-
-inline void SlotGuard::SetSlack(std::atomic<uint8_t>* state, SizeClass size_class, size_t slack) {
-  const size_t less = slack - 1;
-  if (SlotSize(size_class) > kLow) {
-    state[1].store(static_cast<uint8_t>(less / kLow), std::memory_order_relaxed);
-  }
-  state[0].store(static_cast<uint8_t>(less % kLow + 1), std::memory_order_relaxed);
-}
-
 inline bool SlotGuard::MarkFreed(std::atomic<uint8_t>* state, uint8_t seen) {
   const auto freed = static_cast<uint8_t>(seen | kFreed);
-  if (!has_threads_.load(std::memory_order_relaxed)) {
+  if (MESH_LIKELY(!has_threads_.load(std::memory_order_relaxed))) {
     state->store(freed, std::memory_order_relaxed);
     return false;
   }
   return (state->exchange(freed) & kFreed) != 0;
 }
 
-inline void SlotGuard::RequireBefore(const void* object) {
-  auto* before = static_cast<const uint8_t*>(object) - 1;
-  const auto address = reinterpret_cast<uintptr_t>(object);
-  const bool may_be_first = address % kPageSize == 0;
-  if (MESH_UNLIKELY(may_be_first) && PageMap::Find(address).page_in_span() == 0) return;
-  if (MESH_LIKELY(LastOfSlot(before) == Canary::At(reinterpret_cast<uintptr_t>(before)))) return;
-  if (looks_before_.load(std::memory_order_relaxed)) RefuseBefore(object);
-}
-
-inline void SlotGuard::Hand(void* slot, SizeClass size_class, size_t size, bool zeroed) {
+inline bool SlotGuard::TryHand(void* slot, SizeClass size_class, size_t size) {
   std::atomic<uint8_t>* state = StateOf(slot);
   const size_t slot_size = SlotSize(size_class);
   const size_t slack = slot_size - size;
-  if (MESH_UNLIKELY(slack > SlotEnd::kMostBytes)) {
-    return HandSlowly(slot, size_class, size, zeroed);
-  }
-  const SlotEnd end(Behind(slot, size_class), slack);
-  const size_t before_end = slot_size - SlotEnd::kMostBytes;
-  if (!secure_policy.clears) {
-    if (zeroed) memset(slot, 0, size);
-    end.Fill();
-  } else if (state->load(std::memory_order_relaxed) == 0) {
-    ClearBlocks(slot, before_end);
-    end.FillBehindZeros();
-  } else {  // [SG3]
-    const size_t old_slack = SlackOf(state, size_class);
-    if (MESH_UNLIKELY(old_slack > SlotEnd::kMostBytes)) {
-      return HandSlowly(slot, size_class, size, zeroed);
+  if (MESH_UNLIKELY(slack > kMostShort)) return false;
+  const uint8_t* canary = Canary::BytesFor(slot) + slot_size;
+  char* behind = Behind(slot, size_class);
+  if (MESH_LIKELY(secure_policy.clears)) {
+    const size_t before_end = slot_size - SlotEnd::kMostBytes;
+    const uint8_t seen = state->load(std::memory_order_relaxed);
+    if (MESH_LIKELY(seen != 0)) {  // [SG3]
+      const uint8_t old_slack = seen & ~kFreed;
+      if (MESH_UNLIKELY(!IsShort(old_slack))) return false;
+      const bool is_untouched = SlotEnd(behind, old_slack, canary).IsCanaryBehindZeros() &&
+                                AreZeroBlocks(slot, before_end);
+      if (MESH_UNLIKELY(!is_untouched)) return false;
+    } else {
+      ClearBlocks(slot, before_end);
     }
-    const SlotEnd old(Behind(slot, size_class), old_slack);
-    const bool is_untouched = AreZeroBlocks(slot, before_end) && old.IsCanaryBehindZeros();
-    if (MESH_UNLIKELY(!is_untouched)) RefuseTouched(slot);
-    end.FillBehindZeros();
+    SlotEnd(behind, slack, canary).FillBehindZeros();
+  } else {
+    SlotEnd(behind, slack, canary).Fill();
   }
-  SetSlack(state, size_class, slack);
+  state->store(static_cast<uint8_t>(slack), std::memory_order_relaxed);
+  return true;
 }
 
-inline void SlotGuard::Free(void* object, SizeClass size_class) {
+inline SlotGuard::Tried SlotGuard::TryFree(void* object, PageEntry entry) {
   std::atomic<uint8_t>* state = StateOf(object);
-  // In use, with so much behind it that the first byte says it all.
   const uint8_t slack = state->load(std::memory_order_relaxed);
-  static_assert(kLow == SlotEnd::kMostBytes);
-  const bool is_usual = static_cast<uint8_t>(slack - 1) < kLow && HighOf(state, size_class) == 0;
-  if (MESH_UNLIKELY(!is_usual || MarkFreed(state, slack))) return FreeSlowly(object, size_class);
-  const SlotEnd end(Behind(object, size_class), slack);
-  if (MESH_UNLIKELY(!end.IsCanary())) RefuseEnd(object);
-  RequireBefore(object);
-  if (!secure_policy.clears) return;
-  ClearBlocks(object, SlotSize(size_class) - SlotEnd::kMostBytes);
-  end.FillBehindZeros();
+  const size_t slot_size = SlotSizeOf(entry);
+  if (MESH_UNLIKELY(!IsShort(slack) || slot_size > kUsualSlot)) return Tried::kNot;
+  const uint8_t* canary = Canary::BytesFor(object);
+  const SlotEnd end(static_cast<char*>(object) + slot_size, slack, canary + slot_size);
+  const bool is_whole =
+      end.IsCanary() && (IsFirst(object, entry) || LastBefore(object) == canary[kPageSize - 1]);
+  if (MESH_UNLIKELY(!is_whole)) return Tried::kNot;
+  if (MESH_UNLIKELY(MarkFreed(state, slack))) return Tried::kSecond;
+  if (secure_policy.clears) {
+    ClearBlocks(object, slot_size - SlotEnd::kMostBytes);
+    end.FillBehindZeros();
+  }
+  return Tried::kDone;
+}
+
+inline bool SlotGuard::IsUsualOf(const void* object, size_t slot_size, size_t made) {
+  const uint8_t slack = StateOf(object)->load(std::memory_order_relaxed);
+  return IsShort(slack) && slot_size - slack == made;
 }
 
 }  // namespace mesh

@@ -205,9 +205,9 @@ static_assert(kMaxSpanPages < 1 << kPlaceBits);
 inline constexpr int kPointShift = 32;
 static_assert(kSizeClasses[kFirstPinnedClass - 1].reciprocal > (kMaxSpanPages << kPageShift));
 
-// Where the pages of spans lie, by PageEntry::bits().
+// Where the pages of spans lie, by PageEntry::bits(). All that an entry may say can be looked up.
 struct Places {
-  std::array<uint64_t, size_t{kClassCount} << kPlaceBits> begins{};  // the page, in fixed point
+  std::array<uint64_t, size_t{kEntryClassCount} << kPlaceBits> begins{};  // page, in fixed point
   std::array<uint16_t, size_t{kClassCount} << kPlaceBits> ends{};  // its unit's last slot, and one
 };
 
@@ -231,7 +231,8 @@ inline constexpr Places kPlaces = MakePlaces();
 }  // namespace internal
 
 // Whether a slot starts at `address`, in the page whose PageEntry::bits() are `place`; `reciprocal`
-// is the class's. What is left of a unit behind its last slot passes for one.
+// is the class's; 0, for what is no class: none does. What is left of a unit behind its last slot
+// passes for one.
 MESH_ALWAYS_INLINE constexpr bool IsSlotStart(uintptr_t address, uint32_t place,
                                               uint32_t reciprocal) {
   uint32_t in_page = static_cast<uint32_t>(address) & (kPageSize - 1);
