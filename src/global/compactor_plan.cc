@@ -14,7 +14,7 @@ constexpr uint32_t kMaxGroupMembers = 64;
 
 // What must be free of a class before it is looked at beside a program at work, as a part of the
 // slots in use, and in bytes. Where objects come and go steadily it is 2 to 5 %, and up to 20 where
-// threads have spans of their own (SizeClassHeap::kDenseShare).
+// threads have spans of their own (kDenseShare of size_class_heap.cc).
 constexpr uint64_t kDenseShare = 4;
 constexpr uint64_t kDenseBytes = 4 * kPageSize;
 

@@ -1,7 +1,79 @@
 // SizeClassHeap, the half for compaction and fork: surveys, batches, folding, splitting off.
+#include <algorithm>
+
 #include "src/global/size_class_heap.h"
 
 namespace mesh {
+namespace {
+
+// Spans of each bin that demand() looks at, and the least share of slots in use that it believes of
+// those that may be meshed.
+constexpr uint32_t kMostSampled = 32;
+constexpr double kLeastLive = 1.0 / 32;
+// Spans that one FoldBatch() looks at, for a quarter of a millisecond of pagemap reads, and the
+// most that it folds.
+constexpr uint32_t kSpansLookedAt = 256;
+constexpr uint32_t kSpansFolded = 64;
+
+}  // namespace
+
+// What one FoldBatch() does.
+struct SizeClassHeap::FoldPlan {
+  Mesher& mesher;
+  const os::PageTable& table;
+  MiniHeap* spans[kSpansFolded] = {};
+  uint32_t count = 0;
+  uint32_t copied_pages = 0;
+  uint32_t folded_pages = 0;
+};
+
+// How many spans in a bin have room to be meshed, by some of them: where frees have come since the
+// last refill, they are emptier than the bin says [SH1].
+uint64_t SizeClassHeap::CountSparseLocked(uint32_t bin) {
+  uint32_t looked = 0;
+  uint32_t sparse = 0;
+  for (MiniHeap* span = partial_[bin].front(); span != nullptr && looked < kMostSampled;
+       span = SpanList::Next(span), looked++) {
+    if (IsCandidate(span)) sparse++;
+  }
+  return looked == 0 ? 0 : uint64_t{partial_[bin].size()} * sparse / looked;
+}
+
+FrameDemand SizeClassHeap::demand() {
+  MutexLock lock(lock_);
+  const SizeClassInfo& info = kSizeClasses[size_class_];
+  FrameDemand result;
+  result.unit_pages = info.unit_pages;
+  result.unit_slots = info.slots;
+  result.max_units = info.max_units;
+  uint64_t sparse = 0;
+  uint64_t others = spans_ - members_;
+  // In eighths of a span. What is in no list is full.
+  uint64_t attached = attached_.size();
+  uint64_t others_in_use = 8 * (others - attached) + 4 * attached;
+  for (uint32_t bin = 0; bin < kBins; bin++) sparse += CountSparseLocked(bin);
+  others -= sparse;
+  others_in_use -= 8 * sparse;
+  if (sparse == 0) return result;
+  uint64_t leader_pages = pages_ - member_pages_;
+  double in_use = static_cast<double>(in_use_) / static_cast<double>(SlotsLocked()) *
+                  static_cast<double>(sparse + others);
+  result.live = (in_use - static_cast<double>(others_in_use) / 8) / static_cast<double>(sparse);
+  if (result.live < kLeastLive) {  // so not all of the others are full
+    sparse += others;
+    others = 0;
+    result.live = in_use / static_cast<double>(sparse);
+  }
+  result.live = std::clamp(result.live, kLeastLive, 7.0 / 8);
+  result.pages = leader_pages * sparse / (sparse + others);
+  uint64_t plain_pages = pages_ - backed_pages_;
+  result.plain_pages = plain_pages < result.pages ? plain_pages : result.pages;
+  for (uint32_t i = 0; i < kSpanLengths; i++) {
+    uint64_t pages = (spans_of_length_[i] << i) * info.unit_pages;
+    result.lengths[i] = static_cast<double>(pages) / static_cast<double>(pages_);
+  }
+  return result;
+}
 
 uint32_t SizeClassHeap::Survey(SpanId* cursor, std::span<Candidate> out) {
   PageCount pages = kSurveyedPages;

@@ -11,10 +11,25 @@
 namespace mesh {
 namespace {
 
-// Spans of each bin that demand() looks at, and the least share of slots in use that it believes of
-// those that may be meshed.
-constexpr uint32_t kMostSampled = 32;
-constexpr double kLeastLive = 1.0 / 32;
+// Pages in spans of few slots that a class has before it makes longer ones, by what mappings
+// allow. In a small heap they mesh best; in a large one they are too often empty, which breaks
+// the frames that save mappings.
+constexpr uint32_t kFewSlots = 32;
+constexpr uint64_t kPagesOfFewSlots = 1536;
+constexpr uint32_t kSomeSlots = 64;
+constexpr uint64_t kPagesOfSomeSlots = 6144;
+// Spans that a class has before it takes pages for several at once; and how many pages: a share
+// of those it has, since nobody else can use them, up to what makes long mappings.
+constexpr uint64_t kSpansBeforeReserve = 64;
+constexpr uint64_t kReserveShare = 8;
+constexpr PageCount kMaxReservePages = 64;
+// Spans that one refill moves to their bins, which no free has done.
+constexpr uint32_t kMostMoved = 16;
+// Spans that one refill looks at for one that its thread has drawn from.
+constexpr uint32_t kMostLooked = 16;
+// With fewer free slots than this part of those in use, it gets a fresh span before one of
+// another thread's: so much memory may it cost that threads have spans of their own.
+constexpr uint64_t kDenseShare = 6;
 
 // Slots that fill whole cache lines of 64 bytes; sizes are multiples of 16.
 constexpr SlotIndex SlotsOfLines(uint32_t size) {
@@ -315,54 +330,6 @@ SizeClassStatistics SizeClassHeap::statistics() {
   result.in_use = in_use_ - (share_ != nullptr ? share_->ready : 0);
   result.spans_started = spans_started_;
   result.spans_peak = spans_peak_;
-  return result;
-}
-
-// How many spans in a bin have room to be meshed, by some of them: where frees have come since the
-// last refill, they are emptier than the bin says [SH1].
-uint64_t SizeClassHeap::CountSparseLocked(uint32_t bin) {
-  uint32_t looked = 0;
-  uint32_t sparse = 0;
-  for (MiniHeap* span = partial_[bin].front(); span != nullptr && looked < kMostSampled;
-       span = SpanList::Next(span), looked++) {
-    if (IsCandidate(span)) sparse++;
-  }
-  return looked == 0 ? 0 : uint64_t{partial_[bin].size()} * sparse / looked;
-}
-
-FrameDemand SizeClassHeap::demand() {
-  MutexLock lock(lock_);
-  const SizeClassInfo& info = kSizeClasses[size_class_];
-  FrameDemand result;
-  result.unit_pages = info.unit_pages;
-  result.unit_slots = info.slots;
-  result.max_units = info.max_units;
-  uint64_t sparse = 0;
-  uint64_t others = spans_ - members_;
-  // In eighths of a span. What is in no list is full.
-  uint64_t attached = attached_.size();
-  uint64_t others_in_use = 8 * (others - attached) + 4 * attached;
-  for (uint32_t bin = 0; bin < kBins; bin++) sparse += CountSparseLocked(bin);
-  others -= sparse;
-  others_in_use -= 8 * sparse;
-  if (sparse == 0) return result;
-  uint64_t leader_pages = pages_ - member_pages_;
-  double in_use = static_cast<double>(in_use_) / static_cast<double>(SlotsLocked()) *
-                  static_cast<double>(sparse + others);
-  result.live = (in_use - static_cast<double>(others_in_use) / 8) / static_cast<double>(sparse);
-  if (result.live < kLeastLive) {  // so not all of the others are full
-    sparse += others;
-    others = 0;
-    result.live = in_use / static_cast<double>(sparse);
-  }
-  result.live = std::clamp(result.live, kLeastLive, 7.0 / 8);
-  result.pages = leader_pages * sparse / (sparse + others);
-  uint64_t plain_pages = pages_ - backed_pages_;
-  result.plain_pages = plain_pages < result.pages ? plain_pages : result.pages;
-  for (uint32_t i = 0; i < kSpanLengths; i++) {
-    uint64_t pages = (spans_of_length_[i] << i) * info.unit_pages;
-    result.lengths[i] = static_cast<double>(pages) / static_cast<double>(pages_);
-  }
   return result;
 }
 

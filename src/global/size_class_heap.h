@@ -25,6 +25,7 @@
 #include "src/arena/arena.h"
 #include "src/base/mutex.h"
 #include "src/base/random.h"
+#include "src/global/drain_policy.h"
 #include "src/global/program_share.h"
 #include "src/global/size_class_statistics.h"
 #include "src/meshing/backing.h"
@@ -78,6 +79,31 @@ class SizeClassHeap {
     changed_ = true;
     ReleaseLocked(objects, count, lenient);
     forget();
+  }
+  // The same for a thread that goes on, and hands out again what it frees. Returns: whether it is
+  // to Return() from now on what it frees (DrainPolicy).
+  template <typename Forget>
+  bool Flush(void* const* objects, uint32_t count, Forget forget) {
+    MutexLock lock(lock_);
+    changed_ = true;
+    ReleaseLocked(objects, count, false);
+    forget();
+    return kSizeClasses[size_class_].meshable && drain_.OnFlush(DrainSlotsLocked());
+  }
+  // The same for one that does: whether it is to go on. `reused`: see DrainPolicy.
+  template <typename Forget>
+  bool Return(void* const* objects, uint32_t count, bool reused, Forget forget) {
+    bool waited = false;
+    if (!lock_.TryLock()) {
+      waited = true;
+      lock_.Lock();
+    }
+    changed_ = true;
+    ReleaseLocked(objects, count, false);
+    forget();
+    const bool goes_on = drain_.OnReturn(DrainSlotsLocked(), count, reused, waited);
+    lock_.Unlock();
+    return goes_on;
   }
 
   // Whether `object`, where a slot of this class starts, is in use, or waits in a thread's vector.
@@ -215,10 +241,6 @@ class SizeClassHeap {
   // Where program heaps keep spans without free slots.
   static constexpr uint32_t kFullBin = kBins;
 
-  // Spans that one FoldBatch() looks at, for a quarter of a millisecond of pagemap reads, and the
-  // most that it folds.
-  static constexpr uint32_t kSpansLookedAt = 256;
-  static constexpr uint32_t kSpansFolded = 64;
   // Spans and pages that one Survey() looks at: about 50 us each. A group counts for more, as its
   // members lie anywhere.
   static constexpr uint32_t kSurveyedSpans = 512;
@@ -233,18 +255,6 @@ class SizeClassHeap {
     bool is_listed = span->place() == SpanPlace::kPartial || span->place() == SpanPlace::kAttached;
     return is_listed && span->in_use() > 0 && span->in_use() * 8 <= span->slots() * 7;
   }
-  // Pages in spans of few slots that a class has before it makes longer ones, by what mappings
-  // allow. In a small heap they mesh best; in a large one they are too often empty, which breaks
-  // the frames that save mappings.
-  static constexpr uint32_t kFewSlots = 32;
-  static constexpr uint64_t kPagesOfFewSlots = 1536;
-  static constexpr uint32_t kSomeSlots = 64;
-  static constexpr uint64_t kPagesOfSomeSlots = 6144;
-  // Spans that a class has before it takes pages for several at once; and how many pages: a share
-  // of those it has, since nobody else can use them, up to what makes long mappings.
-  static constexpr uint64_t kSpansBeforeReserve = 64;
-  static constexpr uint64_t kReserveShare = 8;
-  static constexpr PageCount kMaxReservePages = 64;
   // Where an object that is freed lies.
   struct SlotPlace {
     MiniHeap* span;
@@ -252,24 +262,9 @@ class SizeClassHeap {
   };
   // Half of a thread's vector; 2 KiB of stack.
   static constexpr uint32_t kReleasedAtOnce = 64;
-  // Spans that one refill moves to their bins, which no free has done.
-  static constexpr uint32_t kMostMoved = 16;
-  // Spans that one refill looks at for one that its thread has drawn from.
-  static constexpr uint32_t kMostLooked = 16;
-  // With fewer free slots than this part of those in use, it gets a fresh span before one of
-  // another thread's: so much memory may it cost that threads have spans of their own.
-  static constexpr uint64_t kDenseShare = 6;
   static constexpr uint16_t kNobody = 0;
 
-  // What one FoldBatch() does.
-  struct FoldPlan {
-    Mesher& mesher;
-    const os::PageTable& table;
-    MiniHeap* spans[kSpansFolded] = {};
-    uint32_t count = 0;
-    uint32_t copied_pages = 0;
-    uint32_t folded_pages = 0;
-  };
+  struct FoldPlan;
   // Adds a span, if stores have copied pages of it. False: the plan has no room for it.
   bool AddToFoldLocked(MiniHeap* span, FoldPlan* plan) REQUIRES(lock_);
 
@@ -314,6 +309,9 @@ class SizeClassHeap {
   MiniHeap* FindPartialLocked(uint16_t owner, MiniHeap** fullest) REQUIRES(lock_);
   // Slots of all physical spans.
   uint64_t SlotsLocked() const REQUIRES(lock_);
+  DrainPolicy::Slots DrainSlotsLocked() const REQUIRES(lock_) {
+    return {SlotsLocked(), in_use_, kSizeClasses[size_class_].size};
+  }
   bool IsDenseLocked() const REQUIRES(lock_);
   MiniHeap* StartSpanLocked() REQUIRES(lock_);
   // The words of a span that has ended, if it had any.
@@ -375,6 +373,7 @@ class SizeClassHeap {
   SpanList partial_[kBins + 1] GUARDED_BY(lock_);
   SpanList attached_ GUARDED_BY(lock_);
   WordPool words_ GUARDED_BY(lock_);
+  DrainPolicy drain_ GUARDED_BY(lock_);
   uint64_t spans_ GUARDED_BY(lock_) = 0;  // virtual spans of this class
   uint64_t spans_of_length_[kSpanLengths] GUARDED_BY(lock_) = {};
   uint64_t pages_ GUARDED_BY(lock_) = 0;

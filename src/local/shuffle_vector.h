@@ -2,6 +2,7 @@
 //
 //   begin_[-1]   begin_ ... top_    ...  end_   ... begin_ + limit
 //   null         free slots         room        room to come, by Grow()
+//                                               of a class that drains: slots to return
 //
 // The first few words lie close to those of the other classes, so that a thread that uses little of
 // many sizes touches few pages; what grows moves to a place of its own.
@@ -11,6 +12,8 @@
 // slots of a span here from a random one on, or shuffled (SlotOrder). A freed slot goes on top and
 // is the next to be handed out, while its lines are in the cache.
 // (Published Mesh swaps each freed slot with a random other. docs/design.md has what that buys.)
+// While its class drains (DrainPolicy), a vector takes no frees: they wait behind end_, to be
+// returned.
 // Room: local. Thread rule: the owning thread alone; any thread may ask for the size, and a fork's
 // child reads what those of other threads hold.
 //
@@ -18,11 +21,14 @@
 //       any two, and the child gives back what it finds. (A slot in flight is lost there, never
 //       handed out twice. So are those that move to another place at that instant.)
 // [SV2] The word before begin_ is null: an empty vector is known by the slot that it hands out.
+// [SV3] Of a vector that drains, the reciprocal is 0, so that nothing is a slot's start to a fast
+//       path; end_ is half-way to the limit, and behind it are the slots to return, each once.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <span>
 
 #include "src/base/check.h"
 
@@ -46,20 +52,20 @@ class ShuffleVector {
     return limit < kMostFirstRoom ? limit : kMostFirstRoom;
   }
 
-  // `storage` has StorageFor(FirstRoom(limit)) words, and `grown`, behind it, StorageFor(limit), if
-  // that is more; both outlive this vector. It holds `first` slots at first. `reciprocal` is kept
-  // for whoever adds slots.
-  void Init(void** storage, uint32_t first, void** grown, uint32_t limit, uint32_t reciprocal = 0) {
+  // `storage` has StorageFor(FirstRoom(limit)) words, and outlives this vector. It holds `first`
+  // slots at first. `reciprocal` is kept for whoever adds slots.
+  void Init(void** storage, uint32_t first, uint32_t limit, uint32_t reciprocal = 0) {
     storage[0] = nullptr;
     set_begin(storage + 1);
     set_size(0);
     end_ = begin() + first;
     limit_ = static_cast<uint8_t>(limit);
     uses_ = 0;
-    grown_offset_ = FirstRoom(limit) < limit ? static_cast<uint16_t>(grown - storage) : 0;
+    set_returned(0);
     reciprocal_ = reciprocal;
   }
 
+  // Those that it hands out.
   uint32_t size() const {
     auto size = static_cast<size_t>(top() - begin());
     return size <= limit_ ? static_cast<uint32_t>(size) : 0;  // On the move: [SV1].
@@ -99,6 +105,9 @@ class ShuffleVector {
     for (void** at = begin(); at != top(); at++) {
       if (*at == slot) return true;
     }
+    for (void* kept : to_return()) {
+      if (kept == slot) return true;
+    }
     return false;
   }
 
@@ -112,15 +121,56 @@ class ShuffleVector {
     set_size(kept);
   }
 
-  // At each refill and flush: who does that often gets room for more, up to the limit.
-  void Grow() {
+  // At each refill and flush: who does that often gets room for more, up to the limit. `grown` has
+  // StorageFor(limit) words, and outlives this vector; it is not used where FirstRoom() is enough.
+  void Grow(void** grown) {
     if (++uses_ < kUsesToGrow) return;
     uses_ = 0;
     uint32_t doubled = 2 * capacity();
     uint32_t wanted = doubled < limit_ ? doubled : limit_;
-    if (wanted > FirstRoom(limit_) && grown_offset_ > 0) MoveToGrown();
+    if (wanted > FirstRoom(limit_) && begin() != grown + 1) MoveTo(grown + 1);
     end_ = begin() + wanted;
   }
+
+  // ---- Of a class that drains: see DrainPolicy ----
+
+  // Vectors of fewer slots than this do not.
+  static constexpr uint32_t kLeastToDrain = 8;
+  bool may_drain() const { return limit_ >= kLeastToDrain && capacity() == limit_; }
+  bool drains() const { return reciprocal_ == 0; }
+  // From now on frees wait to be returned; [SV3]. It may drain, and is at most half full.
+  void StartToDrain() {
+    MESH_DCHECK(may_drain() && size() <= limit_ / 2u);
+    end_ = begin() + limit_ / 2;
+    reciprocal_ = 0;
+    level_ = static_cast<uint8_t>(size());
+  }
+  // Nothing waits to be returned.
+  void StopDraining(uint32_t reciprocal) {
+    MESH_DCHECK(drains() && returned() == 0);
+    end_ = begin() + limit_;
+    reciprocal_ = reciprocal;
+  }
+  // Adds a freed slot to those that wait. Returns: whether they are to be returned now.
+  bool AddToReturn(void* slot) {
+    const uint32_t count = returned();
+    end_[count] = slot;
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // [SV1]
+    set_returned(count + 1);
+    return count + 1 == limit_ - limit_ / 2u;
+  }
+  std::span<void*> to_return() const { return {end_, returned()}; }
+  uint32_t returned() const { return returned_.load(std::memory_order_relaxed); }
+  // They have been returned.
+  void DropReturned() { set_returned(0); }
+  // Whether a quarter as many slots have been handed out as wait to be returned, or all there were,
+  // since this was last asked.
+  bool WasReused() {
+    const bool reused = size() + returned() / 4 <= level_;
+    level_ = static_cast<uint8_t>(size());
+    return reused;
+  }
+  void NoteRefilled() { level_ = UINT8_MAX; }
 
  private:
   friend struct WindowLayout;  // tells other processes where the figures lie
@@ -128,15 +178,13 @@ class ShuffleVector {
   // [SV2] for vectors without storage.
   static inline void* no_storage_[1] = {nullptr};
 
-  void MoveToGrown() {
-    void** to = begin() + grown_offset_;
+  void MoveTo(void** to) {
     uint32_t count = size();
     to[-1] = nullptr;
     memcpy(to, begin(), count * sizeof(void*));
     set_begin(to);
     std::atomic_signal_fence(std::memory_order_seq_cst);  // [SV1]
     set_size(count);
-    grown_offset_ = 0;
   }
 
   // order: relaxed; written by the owner alone. Others read it for statistics.
@@ -144,14 +192,17 @@ class ShuffleVector {
   void set_top(void** top) { top_.store(top, std::memory_order_relaxed); }
   void** begin() const { return begin_.load(std::memory_order_relaxed); }
   void set_begin(void** begin) { begin_.store(begin, std::memory_order_relaxed); }
+  void set_returned(uint32_t count) {
+    returned_.store(static_cast<uint8_t>(count), std::memory_order_relaxed);
+  }
 
   std::atomic<void**> top_{no_storage_ + 1};
   void** end_ = no_storage_ + 1;
   std::atomic<void**> begin_{no_storage_ + 1};
   uint8_t limit_ = 0;
-  uint8_t uses_ = 0;  // refills and flushes since it could last grow
-  // From begin_ to where it has room for limit_ [words]; 0: it is there.
-  uint16_t grown_offset_ = 0;
+  uint8_t uses_ = 0;                  // refills and flushes since it could last grow
+  std::atomic<uint8_t> returned_{0};  // slots that wait behind end_
+  uint8_t level_ = 0;                 // of a vector that drains: slots at the last look
   uint32_t reciprocal_ = 0;
 };
 static_assert(sizeof(ShuffleVector) == 32);

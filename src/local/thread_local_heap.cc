@@ -1,8 +1,11 @@
 // See thread_local_heap.h.
 #include "src/local/thread_local_heap.h"
 
-#include <cstring>
+#include <algorithm>
+#include <array>
 #include <new>
+
+#include "src/secure/policy.h"
 
 namespace mesh {
 
@@ -37,29 +40,32 @@ constexpr size_t StorageOfFirst(SizeClass size_class) {
   return ShuffleVector::StorageFor(ShuffleVector::FirstRoom(VectorLimit(size_class)));
 }
 
-// Words of the first places of all vectors, and of those that they grow into.
-constexpr size_t FirstWords() {
-  size_t total = 0;
-  for (SizeClass c = 1; c < kClassCount; c++) total += StorageOfFirst(c);
-  return total;
-}
-
-constexpr size_t GrownWords() {
-  size_t total = 0;
-  for (SizeClass c = 1; c < kClassCount; c++) total += ShuffleVector::StorageFor(VectorLimit(c));
-  return total;
-}
+// Words before the place that a class's vector grows into: the first places of all vectors, and
+// where those of the classes before it grow into. Behind the last one: words of all.
+constexpr auto kGrownWords = [] {
+  std::array<uint32_t, kClassCount + 1> words{};
+  for (SizeClass c = 1; c < kClassCount; c++) words[1] += StorageOfFirst(c);
+  for (SizeClass c = 1; c < kClassCount; c++) {
+    words[c + 1u] = words[c] + ShuffleVector::StorageFor(VectorLimit(c));
+  }
+  return words;
+}();
 
 }  // namespace
 
 size_t ThreadLocalHeap::Footprint() {
-  return RoundUp(sizeof(ThreadLocalHeap), 64) + (FirstWords() + GrownWords()) * sizeof(void*);
+  return RoundUp(sizeof(ThreadLocalHeap), 64) + kGrownWords[kClassCount] * sizeof(void*);
 }
 
 ThreadLocalHeap* ThreadLocalHeap::Create(void* memory, uint16_t id) {
   auto* heap = new (memory) ThreadLocalHeap();
   heap->id_ = id;
   return heap;
+}
+
+void** ThreadLocalHeap::FirstStorage() {
+  return reinterpret_cast<void**>(reinterpret_cast<char*>(this) +
+                                  RoundUp(sizeof(ThreadLocalHeap), 64));
 }
 
 void ThreadLocalHeap::Start(GlobalHeap* global, uint64_t seed, SlotOrder order) {
@@ -70,23 +76,29 @@ void ThreadLocalHeap::Start(GlobalHeap* global, uint64_t seed, SlotOrder order) 
   seen_rest_ = 0;
   is_due_ = false;
   StartHardened();
-  auto* first = reinterpret_cast<void**>(reinterpret_cast<char*>(this) +
-                                         RoundUp(sizeof(ThreadLocalHeap), 64));
-  void** grown = first + FirstWords();
+  void** first = FirstStorage();
   for (SizeClass c = 1; c < kClassCount; c++) {
-    vectors_[c].Init(first, FirstCapacity(c), grown, VectorLimit(c), kSizeClasses[c].reciprocal);
+    vectors_[c].Init(first, FirstCapacity(c), VectorLimit(c), kSizeClasses[c].reciprocal);
     first += StorageOfFirst(c);
-    grown += ShuffleVector::StorageFor(VectorLimit(c));
   }
+}
+
+void ThreadLocalHeap::Grow(SizeClass size_class) {
+  vectors_[size_class].Grow(FirstStorage() + kGrownWords[size_class]);
 }
 
 void* ThreadLocalHeap::Refill(SizeClass size_class) {
   ShuffleVector& vector = vectors_[size_class];
-  uint32_t wanted = vector.capacity() / 2;
-  if (wanted == 0) wanted = 1;
-  uint32_t room = vector.capacity() - vector.capacity() / 4;
+  uint32_t room = vector.capacity();
+  uint32_t wanted = room;
+  if (vector.drains()) {
+    vector.NoteRefilled();
+  } else {
+    wanted = std::max(room / 2, 1u);
+    room -= room / 4;
+    Grow(size_class);
+  }
   SpanId* attached = wanted < kSlotsToAttach ? nullptr : &attached_[size_class];
-  vector.Grow();
   uint32_t got = global_->size_class_heap(size_class)
                      .Refill(id_, attached, random_, order_, vector.slots(), wanted, room);
   if (got == 0) return nullptr;
@@ -107,22 +119,34 @@ void ThreadLocalHeap::SendOldest(SizeClass size_class) {
   ShuffleVector& vector = vectors_[size_class];
   uint32_t sent = (vector.size() + 1) / 2;
   SettleAll(vector.slots(), sent, size_class, false);
-  global_->size_class_heap(size_class).Release(vector.slots(), sent, [&] {
+  const bool is_to_drain = global_->size_class_heap(size_class).Flush(vector.slots(), sent, [&] {
     vector.DropOldest(sent);
   });
-  vector.Grow();
+  Grow(size_class);
+  if (is_to_drain && vector.may_drain() && secure_policy.has_states <= 0) vector.StartToDrain();
+}
+
+void ThreadLocalHeap::ReturnAll(SizeClass size_class) {
+  ShuffleVector& vector = vectors_[size_class];
+  const std::span<void*> slots = vector.to_return();
+  const bool goes_on = global_->size_class_heap(size_class)
+                           .Return(slots.data(), static_cast<uint32_t>(slots.size()),
+                                   vector.WasReused(), [&] { vector.DropReturned(); });
+  if (!goes_on) vector.StopDraining(kSizeClasses[size_class].reciprocal);
 }
 
 void ThreadLocalHeap::FreeSlow(void* object, PageEntry entry) {
   SizeClass size_class = entry.size_class();
   ShuffleVector& vector = vectors_[size_class];
-  if (!IsSlotStart(reinterpret_cast<uintptr_t>(object), entry.bits(), vector.reciprocal())) {
+  if (!IsSlotStart(reinterpret_cast<uintptr_t>(object), entry.bits(),
+                   kSizeClasses[size_class].reciprocal)) {
     FatalAt("free of a pointer into the middle of an object", object);
   }
   if (*MarkOf(object) == kFreeMark) RequireInUse(object, size_class);
-  if (vector.is_full()) SendOldest(size_class);
   *MarkOf(object) = kFreeMark;
-  vector.Push(object);
+  if (!vector.drains() && vector.is_full()) SendOldest(size_class);
+  if (!vector.drains()) return vector.Push(object);
+  if (vector.AddToReturn(object)) ReturnAll(size_class);
 }
 
 void ThreadLocalHeap::Flush(bool lenient) {
@@ -135,6 +159,13 @@ void ThreadLocalHeap::Flush(bool lenient) {
       heap.Release(
           vector.slots(), vector.size(), [&] { vector.set_size(0); }, lenient);
     }
+    if (vector.drains()) {
+      const std::span<void*> slots = vector.to_return();
+      heap.Release(
+          slots.data(), static_cast<uint32_t>(slots.size()), [&] { vector.DropReturned(); },
+          lenient);
+      vector.StopDraining(kSizeClasses[c].reciprocal);
+    }
     heap.Detach(id_, attached_[c]);
     attached_[c] = kNoSpan;
   }
@@ -143,7 +174,7 @@ void ThreadLocalHeap::Flush(bool lenient) {
 size_t ThreadLocalHeap::cached_bytes() const {
   size_t bytes = quarantine_ != nullptr ? quarantine_->bytes() : 0;
   for (SizeClass c = 1; c < kClassCount; c++) {
-    bytes += size_t{vectors_[c].size()} * kSizeClasses[c].size;
+    bytes += size_t{vectors_[c].size() + vectors_[c].returned()} * kSizeClasses[c].size;
   }
   return bytes;
 }

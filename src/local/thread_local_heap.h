@@ -158,6 +158,11 @@ class ThreadLocalHeap {
   }();
   void RequireInUse(void* object, SizeClass size_class);
   void SendOldest(SizeClass size_class);
+  // Returns what waits to be returned.
+  void ReturnAll(SizeClass size_class);
+  // Where the vectors' storage begins.
+  void** FirstStorage();
+  void Grow(SizeClass size_class);
   void StartHardened();
   // The next to be handed out. Returns: as KeepRest().
   bool KeepForUse(Quarantine::Kept kept);

@@ -125,6 +125,7 @@ struct WindowLayout {
       MESH_CONSTANT("vector.size", sizeof(ShuffleVector)),
       MESH_PLACE("vector.top", 0, ShuffleVector, top_),
       MESH_PLACE("vector.begin", 0, ShuffleVector, begin_),
+      MESH_PLACE("vector.returned", 0, ShuffleVector, returned_),
 
       MESH_CONSTANT("file.size", sizeof(Backing::File)),
       MESH_PLACE("file.in_use", 0, Backing::File, in_use),

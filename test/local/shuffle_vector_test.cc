@@ -12,18 +12,18 @@ namespace {
 
 constexpr uint32_t kFirst = 8;
 constexpr uint32_t kLimit = 64;
+constexpr uint32_t kReciprocal = 7;
 
 class ShuffleVectorTest : public testing::Test {
  protected:
-  ShuffleVectorTest() {
-    vector_.Init(storage_, kFirst, storage_ + ShuffleVector::StorageFor(kFirst), kLimit);
-  }
+  ShuffleVectorTest() { vector_.Init(storage_, kFirst, kLimit, kReciprocal); }
 
+  void Grow() { vector_.Grow(storage_ + ShuffleVector::StorageFor(kFirst)); }
   void GrowToLimit() {
-    while (vector_.capacity() < kLimit) vector_.Grow();
+    while (vector_.capacity() < kLimit) Grow();
   }
   void UseUntilItMayGrow() {
-    for (uint32_t i = 0; i < ShuffleVector::kUsesToGrow; i++) vector_.Grow();
+    for (uint32_t i = 0; i < ShuffleVector::kUsesToGrow; i++) Grow();
   }
   static void* SlotOf(uintptr_t number) { return reinterpret_cast<void*>(number * 16); }
 
@@ -62,10 +62,10 @@ TEST_F(ShuffleVectorTest, GrowsToItsLimitAndNoFurther) {
   uint32_t before = vector_.capacity();
   EXPECT_LT(before, kLimit);
   for (uint32_t i = 1; i < ShuffleVector::kUsesToGrow; i++) {
-    vector_.Grow();
+    Grow();
     EXPECT_EQ(vector_.capacity(), before);
   }
-  vector_.Grow();
+  Grow();
   EXPECT_EQ(vector_.capacity(), 2 * before);
   GrowToLimit();
   UseUntilItMayGrow();
@@ -77,9 +77,10 @@ TEST_F(ShuffleVectorTest, GrowsToItsLimitAndNoFurther) {
 
 TEST_F(ShuffleVectorTest, ASmallLimitIsTheFirstCapacity) {
   void* storage[ShuffleVector::StorageFor(2)];
+  void* unused[ShuffleVector::StorageFor(2)];
   ShuffleVector vector;
-  vector.Init(storage, 2, nullptr, 2);
-  for (uint32_t i = 0; i < ShuffleVector::kUsesToGrow; i++) vector.Grow();
+  vector.Init(storage, 2, 2, kReciprocal);
+  for (uint32_t i = 0; i < ShuffleVector::kUsesToGrow; i++) vector.Grow(unused);
   EXPECT_EQ(vector.capacity(), 2u);
   EXPECT_EQ(vector.slots(), storage + 1);
 }
@@ -118,6 +119,46 @@ TEST_F(ShuffleVectorTest, TheOldestAreDropped) {
   vector_.DropOldest(4);
   for (uintptr_t i = 7; i > 4; i--) EXPECT_EQ(vector_.Pop(), SlotOf(i));
   EXPECT_EQ(vector_.Pop(), nullptr);
+}
+
+TEST_F(ShuffleVectorTest, WhatWaitsToBeReturnedIsNotHandedOut) {
+  EXPECT_FALSE(vector_.may_drain());  // it may still grow
+  GrowToLimit();
+  ASSERT_TRUE(vector_.may_drain());
+  for (uintptr_t i = 1; i <= kLimit / 2; i++) vector_.Push(SlotOf(i));
+  vector_.StartToDrain();
+  EXPECT_TRUE(vector_.drains());
+  EXPECT_EQ(vector_.reciprocal(), 0u);
+  EXPECT_TRUE(vector_.is_full());
+  for (uintptr_t i = 1; i <= kLimit / 2; i++) {
+    EXPECT_EQ(vector_.AddToReturn(SlotOf(100 + i)), i == kLimit / 2);
+    EXPECT_TRUE(vector_.Contains(SlotOf(100 + i)));
+  }
+  EXPECT_EQ(vector_.size(), kLimit / 2);
+  EXPECT_EQ(vector_.to_return().size(), kLimit / 2);
+  EXPECT_EQ(vector_.to_return().front(), SlotOf(101));
+  EXPECT_EQ(vector_.Pop(), SlotOf(kLimit / 2));
+  vector_.DropReturned();
+  EXPECT_FALSE(vector_.Contains(SlotOf(101)));
+  vector_.StopDraining(kReciprocal);
+  EXPECT_EQ(vector_.capacity(), kLimit);
+  EXPECT_EQ(vector_.reciprocal(), kReciprocal);
+  EXPECT_EQ(vector_.Pop(), SlotOf(kLimit / 2 - 1));
+}
+
+TEST_F(ShuffleVectorTest, KnowsWhetherItWasDrawnFrom) {
+  GrowToLimit();
+  for (uintptr_t i = 1; i <= kLimit / 2; i++) vector_.Push(SlotOf(i));
+  vector_.StartToDrain();
+  for (uintptr_t i = 0; i < kLimit / 2; i++) vector_.AddToReturn(SlotOf(100 + i));
+  EXPECT_FALSE(vector_.WasReused());
+  for (uint32_t i = 0; i < kLimit / 8; i++) vector_.Pop();  // a quarter as many
+  EXPECT_TRUE(vector_.WasReused());
+  EXPECT_FALSE(vector_.WasReused());
+  vector_.set_size(kLimit / 2);
+  vector_.NoteRefilled();
+  EXPECT_TRUE(vector_.WasReused());
+  EXPECT_FALSE(vector_.WasReused());
 }
 
 // What a thread without a heap has: every call goes the slow way.

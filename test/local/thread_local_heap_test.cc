@@ -164,6 +164,78 @@ TEST_F(ThreadLocalHeapTest, DirectObjectsNeedNoHeap) {
   CheckEmpty();
 }
 
+class DrainTest : public ThreadLocalHeapTest {
+ protected:
+  // Fills many spans, then frees two objects for each that it allocates, until `left` of the first
+  // are left, and gives up those as well. Returns what it allocated meanwhile.
+  std::vector<void*> Shrink(ThreadLocalHeap* heap, size_t left) {
+    for (int i = 0; i < kObjects; i++) old_.push_back(Allocate(heap, kClass));
+    std::vector<void*> young;
+    Random random(1);
+    auto free_one = [&] {
+      std::swap(old_[random.Below(static_cast<uint32_t>(old_.size()))], old_.back());
+      Free(heap, old_.back(), kClass);
+      old_.pop_back();
+    };
+    while (old_.size() > left + 1) {
+      free_one();
+      free_one();
+      young.push_back(Allocate(heap, kClass));
+    }
+    return young;
+  }
+  void FreeAll(ThreadLocalHeap* heap, std::vector<void*>* objects) {
+    for (void* object : *objects) Free(heap, object, kClass);
+    objects->clear();
+  }
+
+  static constexpr int kObjects = 100'000;
+  std::vector<void*> old_;
+};
+
+// Half as many objects as before, all of them new: they do not lie at random places of all spans,
+// which no compaction could help. A few do, from before the class was seen to shrink.
+TEST_F(DrainTest, SpansEmptyWhereAProgramFreesMoreThanItAllocates) {
+  ThreadLocalHeap* heap = Acquire();
+  std::vector<void*> young = Shrink(heap, 0);
+  FreeAll(heap, &old_);
+  std::set<void*> distinct(young.begin(), young.end());
+  EXPECT_EQ(distinct.size(), young.size());
+  global_->Compact();
+  const SizeClassStatistics statistics = global_->size_class_heap(kClass).statistics();
+  EXPECT_GE(statistics.in_use, young.size());
+  EXPECT_LT(static_cast<double>(statistics.slots), 1.25 * static_cast<double>(young.size()));
+  global_->size_class_heap(kClass).CheckInvariants();
+  FreeAll(heap, &young);
+  registry_.Retire(heap);
+  CheckEmpty();
+}
+
+TEST_F(DrainTest, ADoubleFreeIsFoundAmongWhatWaits) {
+  ThreadLocalHeap* heap = Acquire();
+  Shrink(heap, kObjects / 2);
+  void* object = old_.back();
+  Free(heap, object, kClass);
+  EXPECT_DEATH(Free(heap, object, kClass), "double free");
+}
+
+TEST_F(DrainTest, AChildReclaimsWhatWaits) {
+  ThreadLocalHeap* mine = Acquire();
+  ThreadLocalHeap* other = Acquire();
+  std::vector<void*> young = Shrink(other, kObjects / 2);
+  Free(other, old_.back(), kClass);
+  old_.pop_back();
+  EXPECT_EQ(InUse(kClass) * 64, (old_.size() + young.size()) * 64 + other->cached_bytes());
+  registry_.ReclaimAfterFork(mine);
+  EXPECT_EQ(InUse(kClass), old_.size() + young.size());
+  EXPECT_EQ(Acquire(), other);
+  FreeAll(other, &old_);
+  FreeAll(other, &young);
+  registry_.Retire(mine);
+  registry_.Retire(other);
+  CheckEmpty();
+}
+
 // The child of a fork finds the heaps of threads that it does not have.
 TEST_F(ThreadLocalHeapTest, AChildReclaimsWhatOthersHeld) {
   ThreadLocalHeap* mine = Acquire();
