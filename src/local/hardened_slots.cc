@@ -63,13 +63,8 @@ void ThreadLocalHeap::DrainQuarantine(bool lenient) {
 void ThreadLocalHeap::SettleAll(void* const* slots, uint32_t count, SizeClass size_class,
                                 bool lenient) {
   if (secure_policy.has_states <= 0) return;
-  for (uint32_t i = 0; i < count; i++) {
-    if (lenient) {
-      SlotGuard::Forget(slots[i], size_class);
-    } else {
-      SlotGuard::Settle(slots[i], size_class);
-    }
-  }
+  if (!lenient) return SlotGuard::Settle(slots, count, size_class);
+  for (uint32_t i = 0; i < count; i++) SlotGuard::Forget(slots[i], size_class);
 }
 
 }  // namespace mesh

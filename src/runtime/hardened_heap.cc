@@ -121,7 +121,7 @@ void FreeSmall(void* object, PageEntry entry, size_t size, size_t alignment) {
   if (heap == nullptr) {
     SlotGuard::ExpectThreads();
     SlotGuard::Free(object, size_class);
-    SlotGuard::Settle(object, size_class);
+    SlotGuard::Settle(&object, 1, size_class);
     return Runtime::Get().global().FreeDirect(object, size_class);
   }
   SlotGuard::Free(object, size_class);

@@ -62,7 +62,8 @@ void SlotGuard::RequireBefore(const void* object) {
   if (looks_before_.load(std::memory_order_relaxed)) RefuseBefore(object);
 }
 
-bool SlotGuard::IsUntouched(const void* slot, SizeClass size_class, size_t slack) {
+MESH_ALWAYS_INLINE bool SlotGuard::IsUntouched(const void* slot, SizeClass size_class,
+                                               size_t slack) {
   if (MESH_LIKELY(slack <= SlotEnd::kMostBytes)) {
     return AreZeroBlocks(slot, SlotSize(size_class) - SlotEnd::kMostBytes) &&
            SlotEnd(Behind(slot, size_class), slack).IsCanaryBehindZeros();
@@ -156,11 +157,20 @@ void SlotGuard::Resize(void* object, SizeClass size_class, size_t size) {
   SetSlack(state, SlotSize(size_class) - size);
 }
 
-void SlotGuard::Settle(void* slot, SizeClass size_class) {
-  // A slot that nobody has had since it came from the global heap has no state.
-  if (StateOf(slot)->load(std::memory_order_relaxed) == 0) return;
-  RequireUntouched(slot, size_class);
-  Forget(slot, size_class);
+void SlotGuard::Settle(void* const* slots, uint32_t count, SizeClass size_class) {
+  for (uint32_t i = 0; i < count; i++) {
+    void* slot = slots[i];
+    std::atomic<uint8_t>* state = StateOf(slot);
+    const uint8_t seen = state->load(std::memory_order_relaxed);
+    // A slot that nobody has had since it came from the global heap has no state.
+    if (seen == 0) continue;
+    if (secure_policy.clears) {
+      const size_t slack = IsShort(seen & ~kFreed) ? seen & ~kFreed : SlackOf(state);
+      const bool is_untouched = IsUntouched(slot, size_class, slack);
+      if (MESH_UNLIKELY(!is_untouched)) RefuseTouched(slot);
+    }
+    Forget(slot, size_class);
+  }
 }
 
 void SlotGuard::Forget(void* slot, SizeClass size_class) {

@@ -60,8 +60,9 @@ class SlotGuard {
   static void HandWhole(void* slot);
   // Gives an object another size that its slot has room for. What it gains is zeros.
   static void Resize(void* object, SizeClass size_class, size_t size);
-  // Before a freed slot goes back to the global heap. Ends the program when it was written to.
-  static void Settle(void* slot, SizeClass size_class);
+  // Before freed slots of a class go back to the global heap. Ends the program when one was written
+  // to.
+  static void Settle(void* const* slots, uint32_t count, SizeClass size_class);
   // The same, but whatever it is: its thread was caught in the middle of something.
   static void Forget(void* slot, SizeClass size_class);
   static bool IsInUse(const void* slot) {
