@@ -246,12 +246,6 @@ MESH_ALWAYS_INLINE void* AllocateQuickly(size_t size, bool zeroed) {
   return HandSlowly(slot, size_class, size, zeroed);
 }
 
-// Whether the thread has a heap, and a slot of a class starts at `object`.
-MESH_ALWAYS_INLINE bool IsOwnSlot(const void* object, PageEntry entry) {
-  ThreadLocalHeap* heap = thread_state.own_heap;
-  return heap != nullptr && heap->IsSlot(object, entry);
-}
-
 MESH_NOINLINE void FreeSlowly(void* object, size_t size, size_t alignment) {
   if (object == nullptr || (HasSlowPathNews() && IsEnding())) return;
   if (!IsHardened()) return Free(object);
@@ -285,6 +279,24 @@ MESH_NOINLINE void KeepQuickly(void* slot, PageEntry entry) {
   thread_state.is_busy = false;
 }
 
+// A leaf, too. Of alignments, that of all objects needs no look.
+MESH_ALWAYS_INLINE void FreeQuickly(void* object, size_t size, size_t alignment) {
+  const PageEntry entry = EntryOf(object);
+  ThreadLocalHeap* heap = thread_state.own_heap;
+  const bool is_usual = (alignment == 0 || alignment == kMinAlignment) && heap != nullptr &&
+                        !thread_state.is_busy && heap->IsSlot(object, entry);
+  if (MESH_UNLIKELY(!is_usual)) return FreeSlowly(object, size, alignment);
+  static_assert(kAnySize == SlotGuard::kAnySize);
+  switch (SlotGuard::TryFree(object, entry, size)) {
+    case SlotGuard::Tried::kDone:
+      return KeepQuickly(object, entry);
+    case SlotGuard::Tried::kNot:
+      return FreeSlowly(object, size, alignment);
+    case SlotGuard::Tried::kSecond:
+      return SlotGuard::RefuseSecond(object);
+  }
+}
+
 }  // namespace
 
 bool DecideHardened() {
@@ -305,30 +317,10 @@ void* HardenedAllocate(size_t size, size_t alignment, bool zeroed) {
   return object;
 }
 
-// A leaf, too.
-void HardenedFree(void* object) {
-  const PageEntry entry = EntryOf(object);
-  if (MESH_UNLIKELY(!IsOwnSlot(object, entry) || thread_state.is_busy)) {
-    return FreeSlowly(object, kAnySize, 0);
-  }
-  switch (SlotGuard::TryFree(object, entry)) {
-    case SlotGuard::Tried::kDone:
-      return KeepQuickly(object, entry);
-    case SlotGuard::Tried::kNot:
-      return FreeSlowly(object, kAnySize, 0);
-    case SlotGuard::Tried::kSecond:
-      return SlotGuard::RefuseSecond(object);
-  }
-}
+void HardenedFree(void* object) { FreeQuickly(object, kAnySize, 0); }
 
 void HardenedFreeSized(void* object, size_t size, size_t alignment) {
-  const PageEntry entry = EntryOf(object);
-  const bool has_any_alignment = alignment == 0 || alignment == kMinAlignment;
-  if (MESH_LIKELY(has_any_alignment && IsOwnSlot(object, entry)) &&
-      SlotGuard::IsUsualOf(object, SlotSizeOf(entry), size)) {
-    return HardenedFree(object);
-  }
-  FreeSlowly(object, size, alignment);
+  FreeQuickly(object, size, alignment);
 }
 
 void* HardenedRealloc(void* object, size_t size) {

@@ -43,13 +43,13 @@ class SlotGuard {
   // The same, where nothing is unusual, and without a call; of a slot of kUsualSlot at most, whose
   // object need not be zeros. False: nothing has been done.
   static MESH_ALWAYS_INLINE bool TryHand(void* slot, SizeClass size_class, size_t size);
-  // kNot: nothing has been done. kSecond: RefuseSecond() has to follow.
+  // `made`: the size that it has to have; kAnySize: any. kNot: nothing has been done. kSecond:
+  // RefuseSecond() has to follow.
   enum class Tried { kDone, kNot, kSecond };
-  static MESH_ALWAYS_INLINE Tried TryFree(void* object, PageEntry entry);
+  static constexpr size_t kAnySize = SIZE_MAX;
+  static MESH_ALWAYS_INLINE Tried TryFree(void* object, PageEntry entry, size_t made);
   // Ends the program. To the compiler it returns, so that it may be jumped to.
   static void RefuseSecond(const void* object);
-  // The same as `made == SizeOf()` of an object that TryFree() takes. False: it may be, otherwise.
-  static MESH_ALWAYS_INLINE bool IsUsualOf(const void* object, size_t slot_size, size_t made);
   // Ends the program unless `object`, a slot's start, is one.
   static void RequireInUse(const void* object);
   // The bytes that the program may use; of an object.
@@ -171,11 +171,12 @@ inline bool SlotGuard::TryHand(void* slot, SizeClass size_class, size_t size) {
   return true;
 }
 
-inline SlotGuard::Tried SlotGuard::TryFree(void* object, PageEntry entry) {
+inline SlotGuard::Tried SlotGuard::TryFree(void* object, PageEntry entry, size_t made) {
   std::atomic<uint8_t>* state = StateOf(object);
   const uint8_t slack = state->load(std::memory_order_relaxed);
   const size_t slot_size = SlotSizeOf(entry);
   if (MESH_UNLIKELY(!IsShort(slack) || slot_size > kUsualSlot)) return Tried::kNot;
+  if (made != kAnySize && MESH_UNLIKELY(slot_size - slack != made)) return Tried::kNot;
   const uint8_t* canary = Canary::BytesFor(object);
   const SlotEnd end(static_cast<char*>(object) + slot_size, slack, canary + slot_size);
   const bool is_whole =
@@ -187,11 +188,6 @@ inline SlotGuard::Tried SlotGuard::TryFree(void* object, PageEntry entry) {
     end.FillBehindZeros();
   }
   return Tried::kDone;
-}
-
-inline bool SlotGuard::IsUsualOf(const void* object, size_t slot_size, size_t made) {
-  const uint8_t slack = StateOf(object)->load(std::memory_order_relaxed);
-  return IsShort(slack) && slot_size - slack == made;
 }
 
 }  // namespace mesh
