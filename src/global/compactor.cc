@@ -26,7 +26,7 @@ constexpr uint32_t kLeastStackBytes = 2048;
 constexpr int64_t kPagesBeforeLongSpans = int64_t{24} * 1024;
 constexpr PageCount kLongSpanPages = 8;
 
-// What the default of vm.max_map_count, 65,530, leaves to meshing [MB1].
+// Somewhat less than the default of vm.max_map_count, 65,530, leaves to meshing [MB1].
 constexpr int64_t kUsualMappings = 48'000;
 
 static_assert(WaitMeter::kBuckets == kPauseBuckets);

@@ -1,12 +1,21 @@
 // See mapping_budget.h.
 #include "src/meshing/mapping_budget.h"
 
+#include <algorithm>
+
 #include "src/os/process.h"
 
 namespace mesh {
 
+// [MB1]
+int64_t MappingBudget::spare() const {
+  const int64_t least = maximum_ / kLeastSpare;
+  const int64_t most = maximum_ / kMostSpare;
+  return knows_others_ ? std::clamp(kSpareTimes * others_, least, most) : most;
+}
+
 void MappingBudget::SetLimit(int64_t pages, int64_t meshed_pages) {
-  int64_t limit = maximum_;
+  int64_t limit = maximum_ - spare();
   if (pages != kNoForks) {
     // What is meshed costs a fork nothing any more, and leaves as much time for mappings.
     int64_t meshing = (pages + meshed_pages) / kPagesPerMapping;
@@ -30,8 +39,7 @@ void MappingBudget::Refresh(int64_t pages, int64_t meshed_pages) {
   bool first = maximum_ == 0;
   if (first) {
     os::Result<size_t> maximum = os::MaxMappingCount();
-    int64_t allowed = maximum.ok() ? static_cast<int64_t>(maximum.value) : kDefaultMaxMapCount;
-    maximum_ = allowed / 4 * 3;
+    maximum_ = maximum.ok() ? static_cast<int64_t>(maximum.value) : kDefaultMaxMapCount;
   }
   SetLimit(pages, meshed_pages);
   bool must_count = first || MustCount();
@@ -41,12 +49,13 @@ void MappingBudget::Refresh(int64_t pages, int64_t meshed_pages) {
   if (!count.ok() && !first) return;
   // Without /proc the program is taken to have half of the limit for itself.
   int64_t now = count.ok() ? static_cast<int64_t>(count.value) : limit() / 2;
+  // What has come beside those that were counted here is the program's.
+  others_ = first ? now : std::max(others_ + now - used(), int64_t{0});
+  knows_others_ = count.ok();
   // order: relaxed; bounds and counters, publish nothing.
   used_.store(now, std::memory_order_relaxed);
   changes_at_count_ = taken_.load(std::memory_order_relaxed) + given();
   counted_ = now;
-  if (!first) return;
-  others_ = now;
   SetLimit(pages, meshed_pages);
 }
 

@@ -6,7 +6,8 @@
 // the limit. Room: meshing; above os. Thread rule: one thread at a time, that which holds kMesh,
 // but Give() and the getters.
 //
-// [MB1] Meshing never brings the process above 3/4 of max_map_count.
+// [MB1] Meshing never brings the process above 7/8 of max_map_count; and leaves room for twice as
+//       many mappings as the program itself has had at the last count, but no more than 1/4.
 // [MB2] Where forks are expected, meshing makes so few that fork(2), which copies each of them and
 //       each page's entry, takes at most about twice as long as without meshing.
 #pragma once
@@ -66,6 +67,13 @@ class MappingBudget {
   // As many may be made whatever the heap's size: some milliseconds at a fork.
   static constexpr int64_t kAlways = 8192;
 
+  // The parts of max_map_count that are left to the program: so many times what it has, and no more
+  // and no less than a share.
+  static constexpr int64_t kSpareTimes = 2;
+  static constexpr int64_t kLeastSpare = 8;
+  static constexpr int64_t kMostSpare = 4;
+
+  int64_t spare() const;
   void SetLimit(int64_t pages, int64_t meshed_pages);
   bool MustCount() const;
   void SetExhausted(bool exhausted) {
@@ -77,8 +85,9 @@ class MappingBudget {
   std::atomic<int64_t> used_{0};
   std::atomic<uint64_t> given_{0};  // aliases
   std::atomic<uint64_t> taken_{0};  // mappings
-  int64_t maximum_ = 0;             // [MB1]; 0 before the first count
-  int64_t others_ = 0;              // mappings at the first count, before anything was meshed
+  int64_t maximum_ = 0;             // max_map_count; 0 before the first count
+  int64_t others_ = 0;              // of the program itself, at the last count
+  bool knows_others_ = false;       // not without /proc
   int64_t counted_ = 0;             // used_ at the last count
   uint64_t changes_at_count_ = 0;   // taken_ + given_ then
   std::atomic<bool> exhausted_{false};

@@ -163,6 +163,8 @@ Status FileReader::Open(const char* path) {
   return {opened.error};
 }
 
+void FileReader::GetOutOfTheWay() { descriptor_ = MoveDescriptorUp(descriptor_); }
+
 Result<size_t> FileReader::Read(std::span<char> buffer) {
   Result<long> got;
   do {

@@ -198,6 +198,7 @@ Result<bool> HasIoRing() {
 Result<size_t> MappingCount() {
   FileReader maps;
   if (Status opened = maps.Open("/proc/self/maps"); !opened.ok()) return {0, opened.error};
+  maps.GetOutOfTheWay();
   char buffer[kPageSize];  // the kernel hands out at most a page a call
   size_t lines = 0;
   while (true) {

@@ -21,7 +21,7 @@ FILE_MEGABYTES = 256
 
 # Address space and data of a program under a limit [bytes].
 MEMORY_LIMIT = 512 << 20
-# Mappings are limited to 65,530; we stop at 3/4 of that (src/meshing/mapping_budget.h).
+# Mappings are limited to 65,530; we stop at 3/4 to 7/8 of that (src/meshing/mapping_budget.h).
 MAPPINGS = 62_000
 MAPPINGS_BESIDE_MESHES = (40_000, 12_000)
 
