@@ -8,10 +8,8 @@
 namespace mesh {
 namespace {
 
-// Prices that are tried, in pages for a mapping, each a quarter above the last.
+// Pages that a mapping has to save at least.
 constexpr double kLeastPrice = 1.0 / 16;
-constexpr double kHighestPrice = 64;
-constexpr double kPriceStep = 1.25;
 
 // What a frame of several spans takes, with those between frames that are left alone; and a span
 // that is meshed for itself, where neighbours become one mapping.
@@ -30,11 +28,6 @@ double HalfToThe(double x) {
   double rest = x - whole;
   return (1 - 0.66 * rest + 0.16 * rest * rest) / static_cast<double>(uint64_t{1} << whole);
 }
-
-struct Choice {
-  uint8_t units = kNoFrame;
-  double mappings = 0;
-};
 
 // Calls visit(share of the pages, units of a frame, units of a span) for each length of spans, when
 // frames of `units` are to be made: longer spans stay whole.
@@ -67,36 +60,29 @@ double PagesLeft(const FrameDemand& demand, uint32_t units) {
   return left * static_cast<double>(demand.pages);
 }
 
-Choice Choose(const FrameDemand& demand, double price) {
-  Choice best;
-  auto least = static_cast<double>(demand.pages);
-  for (uint32_t units = 1; units <= demand.max_units; units *= 2) {
-    double mappings = CountMappings(demand, units);
-    double cost = PagesLeft(demand, units) + price * mappings;
-    if (cost >= least) continue;
-    least = cost;
-    best = {static_cast<uint8_t>(units), mappings};
+// What a class that has frames of `units`, or none, is given next: the length that saves most pages
+// for each mapping more.
+struct Step {
+  double price = 0;  // that many [pages a mapping]; 0: nothing is saved
+  double mappings = 0;
+  uint8_t units = kNoFrame;
+};
+
+Step NextStep(const FrameDemand& demand, uint8_t units) {
+  // What costs no mapping is better than all that does.
+  constexpr double kLeastCost = 1.0 / (1 << 18);
+  const bool has_frames = units != kNoFrame;
+  const double pages = has_frames ? PagesLeft(demand, units) : static_cast<double>(demand.pages);
+  const double mappings = has_frames ? CountMappings(demand, units) : 0;
+  Step best;
+  for (uint32_t other = 1; other <= demand.max_units; other *= 2) {
+    const double gain = pages - PagesLeft(demand, other);
+    if (gain <= 0) continue;
+    const double cost = CountMappings(demand, other) - mappings;
+    const double price = gain / std::max(cost, kLeastCost);
+    if (price > best.price) best = {price, cost, static_cast<uint8_t>(other)};
   }
   return best;
-}
-
-// Most of the mappings are left, yet too few for any whole class that is left alone: the one that
-// makes the most of them gets as far as they last.
-void SpendRest(std::span<const FrameDemand> demands, std::span<uint8_t> units) {
-  size_t best = demands.size();
-  double best_price = kLeastPrice;
-  uint8_t best_units = kNoFrame;
-  for (size_t i = 0; i < demands.size(); i++) {
-    if (units[i] != kNoFrame) continue;
-    for (double price = best_price; price < kHighestPrice; price *= kPriceStep) {
-      Choice choice = Choose(demands[i], price);
-      if (choice.units == kNoFrame) break;
-      best = i;
-      best_price = price * kPriceStep;
-      best_units = choice.units;
-    }
-  }
-  if (best < demands.size()) units[best] = best_units;
 }
 
 }  // namespace
@@ -109,22 +95,33 @@ double PackedShare(uint32_t slots, double live) {
 }
 
 void PlanFrames(std::span<const FrameDemand> demands, uint64_t mappings, std::span<uint8_t> units) {
-  MESH_DCHECK(demands.size() <= units.size());
+  MESH_DCHECK(demands.size() <= units.size() && demands.size() <= kMostClasses);
+  const auto left = static_cast<double>(mappings);
   double needed = 0;
   for (size_t i = 0; i < demands.size(); i++) {
     units[i] = 1;
     needed += CountMappings(demands[i], 1);
   }
-  auto left = static_cast<double>(mappings);
-  for (double price = kLeastPrice; needed > left && price < kHighestPrice; price *= kPriceStep) {
-    needed = 0;
-    for (size_t i = 0; i < demands.size(); i++) {
-      Choice choice = Choose(demands[i], price);
-      units[i] = choice.units;
-      needed += choice.mappings;
-    }
+  if (needed <= left) return;
+  Step steps[kMostClasses];
+  for (size_t i = 0; i < demands.size(); i++) {
+    units[i] = kNoFrame;
+    steps[i] = NextStep(demands[i], kNoFrame);
   }
-  if (2 * needed < left) SpendRest(demands, units);
+  needed = 0;
+  while (true) {
+    size_t next = 0;
+    for (size_t i = 1; i < demands.size(); i++) {
+      if (steps[i].price > steps[next].price) next = i;
+    }
+    const Step step = steps[next];
+    const bool takes_rest = 2 * needed < left;
+    if (step.price < kLeastPrice || (needed + step.mappings > left && !takes_rest)) return;
+    units[next] = step.units;
+    needed += step.mappings;
+    if (needed > left) return;
+    steps[next] = NextStep(demands[next], step.units);
+  }
 }
 
 }  // namespace mesh

@@ -7,9 +7,9 @@
 //   mapping
 //
 // A mapping saves a frame's pages at most, so long frames make more of a mapping; but frames of
-// many slots are seldom disjoint. The planner sets a price for a mapping, in pages, as low as the
-// mappings that are left allow, and chooses for each class the length that costs least at that
-// price. Room: meshing; above base. Thread rule: pure functions.
+// many slots are seldom disjoint. The planner begins with nothing, and again and again gives the
+// mappings that are left to the class, and the length, that save most pages for each of them: what
+// a fractional knapsack takes. Room: meshing; above base. Thread rule: pure functions.
 #pragma once
 
 #include <cstdint>
@@ -37,8 +37,12 @@ struct FrameDemand {
 // The length of a frame where a class is left alone: what it could save is not worth its mappings.
 inline constexpr uint8_t kNoFrame = 0;
 
-// Chooses the frames of each class, in units, so that they need no more than `mappings`, about.
-// Every class gets frames of 1 unit, so that each span is meshed for itself, when those suffice.
+inline constexpr size_t kMostClasses = 128;
+
+// Chooses the frames of each of kMostClasses classes at most, in units, so that they need no more
+// than `mappings`, about. Every class gets frames of 1 unit, so that each span is meshed for
+// itself, when those suffice. Where half of them are left, and too few for what saves most, that
+// gets as far as they last.
 void PlanFrames(std::span<const FrameDemand> demands, uint64_t mappings, std::span<uint8_t> units);
 
 // Pages that are left of 1 page, by estimate, when frames of `slots` slots are packed, of which a
