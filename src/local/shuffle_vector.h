@@ -58,7 +58,7 @@ class ShuffleVector {
     storage[0] = nullptr;
     set_begin(storage + 1);
     set_size(0);
-    set_end(begin() + first);
+    end_ = begin() + first;
     limit_ = static_cast<uint8_t>(limit);
     uses_ = 0;
     set_returned(0);
@@ -70,8 +70,8 @@ class ShuffleVector {
     auto size = static_cast<size_t>(top() - begin());
     return size <= limit_ ? static_cast<uint32_t>(size) : 0;  // On the move: [SV1].
   }
-  uint32_t capacity() const { return static_cast<uint32_t>(end() - begin()); }
-  bool is_full() const { return top() == end(); }
+  uint32_t capacity() const { return static_cast<uint32_t>(end_ - begin()); }
+  bool is_full() const { return top() == end_; }
   void** slots() const { return begin(); }
   MESH_ALWAYS_INLINE uint32_t reciprocal() const { return reciprocal_; }
 
@@ -88,7 +88,7 @@ class ShuffleVector {
   template <typename Accept>
   MESH_ALWAYS_INLINE bool PushIf(void* slot, Accept accept) {
     void** top = this->top();
-    if (MESH_UNLIKELY(top == end()) || MESH_UNLIKELY(!accept())) return false;
+    if (MESH_UNLIKELY(top == end_) || MESH_UNLIKELY(!accept())) return false;
     *top = slot;
     std::atomic_signal_fence(std::memory_order_seq_cst);  // [SV1]
     set_top(top + 1);
@@ -129,7 +129,7 @@ class ShuffleVector {
     uint32_t doubled = 2 * capacity();
     uint32_t wanted = doubled < limit_ ? doubled : limit_;
     if (wanted > FirstRoom(limit_) && begin() != grown + 1) MoveTo(grown + 1);
-    set_end(begin() + wanted);
+    end_ = begin() + wanted;
   }
 
   // ---- Of a class that drains: see DrainPolicy ----
@@ -141,25 +141,25 @@ class ShuffleVector {
   // From now on frees wait to be returned; [SV3]. It may drain, and is at most half full.
   void StartToDrain() {
     MESH_DCHECK(may_drain() && size() <= limit_ / 2u);
-    set_end(begin() + limit_ / 2);
+    end_ = half();
     reciprocal_ = 0;
     level_ = static_cast<uint8_t>(size());
   }
   // Nothing waits to be returned.
   void StopDraining(uint32_t reciprocal) {
     MESH_DCHECK(drains() && returned() == 0);
-    set_end(begin() + limit_);
+    end_ = begin() + limit_;
     reciprocal_ = reciprocal;
   }
   // Adds a freed slot to those that wait. Returns: whether they are to be returned now.
   bool AddToReturn(void* slot) {
     const uint32_t count = returned();
-    end()[count] = slot;
+    half()[count] = slot;
     std::atomic_signal_fence(std::memory_order_seq_cst);  // [SV1]
     set_returned(count + 1);
     return count + 1 == limit_ - limit_ / 2u;
   }
-  std::span<void*> to_return() const { return {end(), returned()}; }
+  std::span<void*> to_return() const { return {half(), returned()}; }
   uint32_t returned() const { return returned_.load(std::memory_order_relaxed); }
   // They have been returned.
   void DropReturned() { set_returned(0); }
@@ -191,15 +191,15 @@ class ShuffleVector {
   void** top() const { return top_.load(std::memory_order_relaxed); }
   void set_top(void** top) { top_.store(top, std::memory_order_relaxed); }
   void** begin() const { return begin_.load(std::memory_order_relaxed); }
-  void** end() const { return end_.load(std::memory_order_relaxed); }
-  void set_end(void** end) { end_.store(end, std::memory_order_relaxed); }
+  // Where slots to return wait. Not end_, which another thread may not read.
+  void** half() const { return begin() + limit_ / 2; }
   void set_begin(void** begin) { begin_.store(begin, std::memory_order_relaxed); }
   void set_returned(uint32_t count) {
     returned_.store(static_cast<uint8_t>(count), std::memory_order_relaxed);
   }
 
   std::atomic<void**> top_{no_storage_ + 1};
-  std::atomic<void**> end_{no_storage_ + 1};
+  void** end_ = no_storage_ + 1;
   std::atomic<void**> begin_{no_storage_ + 1};
   uint8_t limit_ = 0;
   uint8_t uses_ = 0;                  // refills and flushes since it could last grow
