@@ -260,13 +260,14 @@ def _cached_bytes(opened: window.Window, object_sizes: list[int]) -> int:
     """Returns the bytes of free slots that threads hold."""
     size = opened.constant("vector.size")
     top, begin = opened.field("vector.top").offset, opened.field("vector.begin").offset
-    returned = opened.field("vector.returned").offset
+    returned, gone = opened.field("vector.returned").offset, opened.field("vector.gone").offset
     sizes = np.array(object_sizes, dtype=np.int64)
     total = 0
     for heap in thread_heaps(opened):
         vectors = words(opened, heap, "thread.vectors", 8).reshape(-1, size // 8)
         held = (vectors[:, top // 8] - vectors[:, begin // 8]).astype(np.int64) // 8
-        held += (vectors[:, returned // 8] >> (8 * (returned % 8)) & 0xFF).astype(np.int64)
+        for byte, sign in ((returned, 1), (gone, -1)):
+            held += sign * (vectors[:, byte // 8] >> (8 * (byte % 8)) & 0xFF).astype(np.int64)
         # A vector that is being written may show anything.
         total += int((np.clip(held, 0, 1 << 16)[: len(sizes)] * sizes).sum())
     return total

@@ -17,10 +17,13 @@
 // Room: local. Thread rule: the owning thread alone; any thread may ask for the size, and a fork's
 // child reads what those of other threads hold.
 //
-// [SV1] [begin_, top_) are free slots, each once, at every instruction: a fork may happen between
+// [SV1] [slots(), top_) are free slots, each once, at every instruction: a fork may happen between
 //       any two, and the child gives back what it finds. (A slot in flight is lost there, never
 //       handed out twice. So are those that move to another place at that instant.)
 // [SV2] The word before begin_ is null: an empty vector is known by the slot that it hands out.
+//       So are the words before the first of the slots, where slots were that others have taken.
+// [SV4] Nobody but the owner, in a call of its own, moves top_: a signal handler may have come in
+//       the middle of Pop() or PushIf(), and the thread may rest in there (RestState).
 // [SV3] Of a vector that drains, the reciprocal is 0, so that nothing is a slot's start to a fast
 //       path; end_ is half-way to the limit, and behind it are the slots to return, each once.
 #pragma once
@@ -57,6 +60,7 @@ class ShuffleVector {
   void Init(void** storage, uint32_t first, uint32_t limit, uint32_t reciprocal = 0) {
     storage[0] = nullptr;
     set_begin(storage + 1);
+    set_gone(0);
     set_size(0);
     end_ = begin() + first;
     limit_ = static_cast<uint8_t>(limit);
@@ -67,12 +71,12 @@ class ShuffleVector {
 
   // Those that it hands out.
   uint32_t size() const {
-    auto size = static_cast<size_t>(top() - begin());
+    auto size = static_cast<size_t>(top() - slots());
     return size <= limit_ ? static_cast<uint32_t>(size) : 0;  // On the move: [SV1].
   }
   uint32_t capacity() const { return static_cast<uint32_t>(end_ - begin()); }
   bool is_full() const { return top() == end_; }
-  void** slots() const { return begin(); }
+  void** slots() const { return begin() + gone(); }
   MESH_ALWAYS_INLINE uint32_t reciprocal() const { return reciprocal_; }
 
   // A free slot, or null when there is none.
@@ -102,8 +106,8 @@ class ShuffleVector {
 
   // Whether the slot is in it.
   bool Contains(const void* slot) const {
-    for (void** at = begin(); at != top(); at++) {
-      if (*at == slot) return true;
+    for (void* kept : std::span(slots(), size())) {
+      if (kept == slot) return true;
     }
     for (void* kept : to_return()) {
       if (kept == slot) return true;
@@ -112,13 +116,31 @@ class ShuffleVector {
   }
 
   // After a refill has written slots [0, size), or a flush has taken what was behind them.
-  void set_size(uint32_t size) { set_top(begin() + size); }
+  void set_size(uint32_t size) { set_top(slots() + size); }
 
   // Takes the oldest `count` slots out, which have been sent away.
   void DropOldest(uint32_t count) {
     uint32_t kept = size() - count;
-    memmove(begin(), begin() + count, kept * sizeof(void*));
+    memmove(slots(), slots() + count, kept * sizeof(void*));
     set_size(kept);
+  }
+
+  // How many slots may be taken while the owner is inside a call: all but the next one. [SV4]
+  uint32_t below_top() const { return size() > 0 ? size() - 1 : 0; }
+  // They have been taken.
+  void DropBelowTop() {
+    const uint32_t count = below_top();
+    memset(slots(), 0, count * sizeof(void*));
+    set_gone(gone() + count);
+  }
+  // By the owner, before it adds many: has all room for slots again, from begin_ on.
+  void CloseGap() {
+    if (gone() == 0) return;
+    const uint32_t count = size();
+    memmove(begin(), slots(), count * sizeof(void*));
+    set_top(begin() + count);
+    std::atomic_signal_fence(std::memory_order_seq_cst);  // [SV1]
+    set_gone(0);
   }
 
   // At each refill and flush: who does that often gets room for more, up to the limit. `grown` has
@@ -140,16 +162,17 @@ class ShuffleVector {
   bool drains() const { return reciprocal_ == 0; }
   // From now on frees wait to be returned; [SV3]. It may drain, and is at most half full.
   void StartToDrain() {
-    MESH_DCHECK(may_drain() && size() <= limit_ / 2u);
+    MESH_DCHECK(may_drain() && gone() == 0 && size() <= limit_ / 2u);
     end_ = half();
     reciprocal_ = 0;
-    level_ = static_cast<uint8_t>(size());
+    uses_ = static_cast<uint8_t>(size());
   }
   // Nothing waits to be returned.
   void StopDraining(uint32_t reciprocal) {
     MESH_DCHECK(drains() && returned() == 0);
     end_ = begin() + limit_;
     reciprocal_ = reciprocal;
+    uses_ = 0;
   }
   // Adds a freed slot to those that wait. Returns: whether they are to be returned now.
   bool AddToReturn(void* slot) {
@@ -166,11 +189,11 @@ class ShuffleVector {
   // Whether a quarter as many slots have been handed out as wait to be returned, or all there were,
   // since this was last asked.
   bool WasReused() {
-    const bool reused = size() + returned() / 4 <= level_;
-    level_ = static_cast<uint8_t>(size());
+    const bool reused = size() + returned() / 4 <= uses_;
+    uses_ = static_cast<uint8_t>(size());
     return reused;
   }
-  void NoteRefilled() { level_ = UINT8_MAX; }
+  void NoteRefilled() { uses_ = UINT8_MAX; }
 
  private:
   friend struct WindowLayout;  // tells other processes where the figures lie
@@ -179,6 +202,7 @@ class ShuffleVector {
   static inline void* no_storage_[1] = {nullptr};
 
   void MoveTo(void** to) {
+    MESH_DCHECK(gone() == 0);
     uint32_t count = size();
     to[-1] = nullptr;
     memcpy(to, begin(), count * sizeof(void*));
@@ -194,6 +218,10 @@ class ShuffleVector {
   // Where slots to return wait. Not end_, which another thread may not read.
   void** half() const { return begin() + limit_ / 2; }
   void set_begin(void** begin) { begin_.store(begin, std::memory_order_relaxed); }
+  uint32_t gone() const { return gone_.load(std::memory_order_relaxed); }
+  void set_gone(uint32_t count) {
+    gone_.store(static_cast<uint8_t>(count), std::memory_order_relaxed);
+  }
   void set_returned(uint32_t count) {
     returned_.store(static_cast<uint8_t>(count), std::memory_order_relaxed);
   }
@@ -202,9 +230,10 @@ class ShuffleVector {
   void** end_ = no_storage_ + 1;
   std::atomic<void**> begin_{no_storage_ + 1};
   uint8_t limit_ = 0;
-  uint8_t uses_ = 0;                  // refills and flushes since it could last grow
+  // Refills and flushes since it could last grow; of a vector that drains, slots at the last look.
+  uint8_t uses_ = 0;
   std::atomic<uint8_t> returned_{0};  // slots that wait behind end_
-  uint8_t level_ = 0;                 // of a vector that drains: slots at the last look
+  std::atomic<uint8_t> gone_{0};      // words at begin_ whose slots others have taken
   uint32_t reciprocal_ = 0;
 };
 static_assert(sizeof(ShuffleVector) == 32);

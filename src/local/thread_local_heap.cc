@@ -89,6 +89,7 @@ void ThreadLocalHeap::Grow(SizeClass size_class) {
 
 void* ThreadLocalHeap::Refill(SizeClass size_class) {
   ShuffleVector& vector = vectors_[size_class];
+  vector.CloseGap();
   uint32_t room = vector.capacity();
   uint32_t wanted = room;
   if (vector.drains()) {
@@ -117,6 +118,8 @@ void ThreadLocalHeap::RequireInUse(void* object, SizeClass size_class) {
 
 void ThreadLocalHeap::SendOldest(SizeClass size_class) {
   ShuffleVector& vector = vectors_[size_class];
+  vector.CloseGap();
+  if (!vector.is_full()) return;
   uint32_t sent = (vector.size() + 1) / 2;
   SettleAll(vector.slots(), sent, size_class, false);
   const bool is_to_drain = global_->size_class_heap(size_class).Flush(vector.slots(), sent, [&] {
@@ -149,15 +152,23 @@ void ThreadLocalHeap::FreeSlow(void* object, PageEntry entry) {
   if (vector.AddToReturn(object)) ReturnAll(size_class);
 }
 
-void ThreadLocalHeap::Flush(bool lenient) {
+void ThreadLocalHeap::Flush(Flushing how) {
+  const bool lenient = how == Flushing::kLeniently;
   DrainQuarantine(lenient);
   for (SizeClass c = 1; c < kClassCount; c++) {
     ShuffleVector& vector = vectors_[c];
     SizeClassHeap& heap = global_->size_class_heap(c);
-    if (vector.size() > 0) {
-      SettleAll(vector.slots(), vector.size(), c, lenient);
+    const bool below_top = how == Flushing::kBelowTops;
+    const uint32_t count = below_top ? vector.below_top() : vector.size();
+    if (count > 0) {
+      SettleAll(vector.slots(), count, c, lenient);
       heap.Release(
-          vector.slots(), vector.size(), [&] { vector.set_size(0); }, lenient);
+          vector.slots(), count,
+          [&] {
+            if (below_top) return vector.DropBelowTop();
+            vector.set_size(0);
+          },
+          lenient);
     }
     if (vector.drains()) {
       const std::span<void*> slots = vector.to_return();
@@ -169,6 +180,13 @@ void ThreadLocalHeap::Flush(bool lenient) {
     heap.Detach(id_, attached_[c]);
     attached_[c] = kNoSpan;
   }
+}
+
+bool ThreadLocalHeap::has_below_tops() const {
+  if (quarantine_ != nullptr && quarantine_->bytes() > 0) return true;
+  return std::any_of(vectors_ + 1, vectors_ + kClassCount, [](const ShuffleVector& vector) {
+    return vector.below_top() > 0 || vector.returned() > 0;
+  });
 }
 
 size_t ThreadLocalHeap::cached_bytes() const {

@@ -114,8 +114,15 @@ class ThreadLocalHeap {
   void Patrol();
 
   // Sends everything to the global heap and lets go of the attached spans.
-  // `lenient`: this is another thread's heap, stopped at an arbitrary instruction by a fork.
-  void Flush(bool lenient);
+  enum class Flushing : uint8_t {
+    kAll,
+    kLeniently,  // another thread's heap, stopped at an arbitrary instruction by a fork
+    kBelowTops,  // the owner rests, maybe in a signal handler that came inside of Take() or Keep():
+                 // a slot of each class stays, [SV4]
+  };
+  void Flush(Flushing how);
+  // Whether Flush() of a resting owner's heap would send anything.
+  bool has_below_tops() const;
 
   // Bytes of free slots held; another thread may read a value that is a little old.
   size_t cached_bytes() const;

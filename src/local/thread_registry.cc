@@ -20,7 +20,7 @@ ThreadLocalHeap* ThreadRegistry::Acquire(GlobalHeap* global, uint64_t seed, Slot
 }
 
 void ThreadRegistry::Retire(ThreadLocalHeap* heap) {
-  heap->Flush(false);
+  heap->Flush(ThreadLocalHeap::Flushing::kAll);
   MutexLock lock(lock_);
   active_.Remove(heap);
   idle_.PushFront(heap);
@@ -33,7 +33,7 @@ void ThreadRegistry::ReclaimAfterFork(ThreadLocalHeap* mine) {
     if (heap == mine) {
       kept.PushFront(heap);
     } else {
-      heap->Flush(true);
+      heap->Flush(ThreadLocalHeap::Flushing::kLeniently);
       idle_.PushFront(heap);
     }
   }
@@ -61,12 +61,13 @@ ThreadLocalHeap* ThreadRegistry::TakeResting() {
 
 // One at a time, and without the lock: the owner of a heap that is taken may wake up and wait for
 // it, and no longer than one takes.
-size_t ThreadRegistry::EmptyResting(bool at_once) {
+size_t ThreadRegistry::EmptyResting(bool at_once, ThreadLocalHeap::Flushing how) {
   size_t bytes = 0;
   LookAtRests(at_once);
   while (ThreadLocalHeap* heap = TakeResting()) {
-    bytes += heap->cached_bytes();
-    heap->Flush(false);
+    const size_t before = heap->cached_bytes();
+    heap->Flush(how);
+    bytes += before - heap->cached_bytes();
     heap->rest_.GiveBack();
   }
   return bytes;

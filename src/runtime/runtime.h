@@ -59,7 +59,16 @@ class Runtime {
   uint64_t IdleWorkIn(uint64_t slept_ns);
   bool IdleSlice(bool has_napped);  // whether there is more
   bool has_leftovers() const;
-  void FlushOwnHeap();
+  // The calling thread's, which rests or is in a call of its own.
+  void FlushOwnHeap(ThreadLocalHeap::Flushing how);
+  // How the heap of a thread that rests is to be flushed.
+  static ThreadLocalHeap::Flushing FlushingOfResting() {
+    // order: relaxed; a handler that comes later comes while the thread rests.
+    return has_handlers_.load(std::memory_order_relaxed) ? ThreadLocalHeap::Flushing::kBelowTops
+                                                         : ThreadLocalHeap::Flushing::kAll;
+  }
+  // The program has a signal handler: it may come in the middle of a fast path, and rest there.
+  static void NoteSignalHandler() { has_handlers_.store(true, std::memory_order_relaxed); }
   // Something came in the middle of it: the program had no time for the last slice after all.
   void IdleInterrupted();
 
@@ -127,6 +136,7 @@ class Runtime {
   bool EmptyRestingIfDue(uint64_t now_ns);
 
   static std::atomic<bool> ready_;
+  static std::atomic<bool> has_handlers_;
   alignas(64) static unsigned char storage_[];
 
   Options options_;

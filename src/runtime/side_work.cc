@@ -92,7 +92,7 @@ bool Runtime::EmptyRestingIfDue(uint64_t now_ns) {
     next_rest_look_ns_ = now_ns + kRestLookNs;
   }
   if (next_rest_look_ns_ == 0 || now_ns < next_rest_look_ns_) return false;
-  const bool has_emptied = registry_.EmptyResting(false) > 0;
+  const bool has_emptied = registry_.EmptyResting(false, FlushingOfResting()) > 0;
   const bool has_news = activity != rest_look_activity_;
   rest_look_activity_ = activity;
   rest_look_period_ns_ = has_news ? kRestLookNs : 2 * rest_look_period_ns_;
@@ -232,11 +232,11 @@ size_t Runtime::ReturnPages(bool is_quiet, size_t most_bytes) {
 
 bool Runtime::has_leftovers() const {
   const ThreadLocalHeap* heap = OwnHeap();
-  return has_dirty_pages() || (heap != nullptr && heap->cached_bytes() > 0);
+  return has_dirty_pages() || (heap != nullptr && heap->has_below_tops());
 }
 
-void Runtime::FlushOwnHeap() {
-  if (ThreadLocalHeap* heap = OwnHeap(); heap != nullptr) heap->Flush(false);
+void Runtime::FlushOwnHeap(ThreadLocalHeap::Flushing how) {
+  if (ThreadLocalHeap* heap = OwnHeap(); heap != nullptr) heap->Flush(how);
 }
 
 void Runtime::IdleInterrupted() {

@@ -126,6 +126,7 @@ struct WindowLayout {
       MESH_PLACE("vector.top", 0, ShuffleVector, top_),
       MESH_PLACE("vector.begin", 0, ShuffleVector, begin_),
       MESH_PLACE("vector.returned", 0, ShuffleVector, returned_),
+      MESH_PLACE("vector.gone", 0, ShuffleVector, gone_),
 
       MESH_CONSTANT("file.size", sizeof(Backing::File)),
       MESH_PLACE("file.in_use", 0, Backing::File, in_use),

@@ -90,7 +90,7 @@ class Player {
     model_.FreeAll();
     if (sequences % kInputsToAScavenge == 0) runtime_.Compact();
     ThreadLocalHeap* own = runtime_.AttachThread();
-    if (own != nullptr) own->Flush(false);
+    if (own != nullptr) own->Flush(ThreadLocalHeap::Flushing::kAll);
     if (refusals_) CloseAllBut(runtime_.global(), descriptors);
     CheckEmpty();
     operations += model_.steps() + heaps_.steps();

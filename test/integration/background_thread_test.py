@@ -88,6 +88,20 @@ def test_heaps_of_waiting_threads_are_emptied(root: pathlib.Path, barrier: str) 
         )
 
 
+@pytest.mark.parametrize("secure", ["0", "4"])
+def test_a_signal_handler_may_sleep_in_the_middle_of_malloc(
+    root: pathlib.Path, secure: str
+) -> None:
+    """The thread's heap is emptied meanwhile; what it has looked at has to stay."""
+    for seed in ("1", "2"):
+        sandbox = harness.Sandbox(root, harness.library(), {"MESH_SECURE": secure})
+        arguments = ("--inside", "--rounds=1500", f"--seed={seed}")
+        outcome = sandbox.run(tiers.path("rests"), *arguments, status=None)
+        assert (outcome.status, outcome.stdout, outcome.stderr) == (0, b"", b""), harness.describe(
+            outcome
+        )
+
+
 def _status(task: pathlib.Path, key: str) -> str:
     for line in (task / "status").read_text().splitlines():
         name, _, value = line.partition(":")

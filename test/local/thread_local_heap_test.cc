@@ -81,7 +81,7 @@ TEST_F(ThreadLocalHeapTest, SlotsHeldCountAsInUse) {
   for (void* object : objects) Free(heap, object, kClass);
   EXPECT_EQ(InUse(kClass) * 64, heap->cached_bytes());
   EXPECT_EQ(registry_.cached_bytes(), heap->cached_bytes());
-  heap->Flush(false);
+  heap->Flush(ThreadLocalHeap::Flushing::kAll);
   EXPECT_EQ(heap->cached_bytes(), 0u);
   CheckEmpty();
 }
@@ -262,25 +262,58 @@ TEST_F(ThreadLocalHeapTest, WhoRestsIsEmptied) {
   Free(heap, Allocate(heap, kClass), kClass);
   const size_t kept = heap->cached_bytes();
   EXPECT_GT(kept, 0u);
-  EXPECT_EQ(registry_.EmptyResting(true), 0u);  // awake
+  EXPECT_EQ(registry_.EmptyResting(true, ThreadLocalHeap::Flushing::kAll), 0u);  // awake
 
   ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
-  EXPECT_EQ(registry_.EmptyResting(false), 0u);
+  EXPECT_EQ(registry_.EmptyResting(false, ThreadLocalHeap::Flushing::kAll), 0u);
   heap->rest().End();
   ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
-  EXPECT_EQ(registry_.EmptyResting(false), 0u);  // another rest
-  EXPECT_EQ(registry_.EmptyResting(false), kept);
-  EXPECT_EQ(registry_.EmptyResting(false), 0u);
-  EXPECT_EQ(registry_.EmptyResting(true), 0u);
+  EXPECT_EQ(registry_.EmptyResting(false, ThreadLocalHeap::Flushing::kAll), 0u);  // another rest
+  EXPECT_EQ(registry_.EmptyResting(false, ThreadLocalHeap::Flushing::kAll), kept);
+  EXPECT_EQ(registry_.EmptyResting(false, ThreadLocalHeap::Flushing::kAll), 0u);
+  EXPECT_EQ(registry_.EmptyResting(true, ThreadLocalHeap::Flushing::kAll), 0u);
   CheckEmpty();
   heap->rest().End();
 
   void* object = Allocate(heap, kClass);
   Free(heap, object, kClass);
   ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
-  EXPECT_GT(registry_.EmptyResting(true), 0u);
+  EXPECT_GT(registry_.EmptyResting(true, ThreadLocalHeap::Flushing::kAll), 0u);
   heap->rest().End();
   registry_.Retire(heap);
+  CheckEmpty();
+}
+
+// [SV4]: a signal handler in which the thread rests has come in the middle of a call. What that
+// has looked at stays as it is.
+TEST_F(ThreadLocalHeapTest, OfAThreadThatRestsInsideACallTheNextSlotsStay) {
+  ThreadLocalHeap* heap = Acquire();
+  std::vector<void*> objects;
+  for (int i = 0; i < 1000; i++) objects.push_back(Allocate(heap, kClass));
+  for (void* object : objects) Free(heap, object, kClass);
+  ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
+  EXPECT_TRUE(heap->has_below_tops());
+  EXPECT_GT(registry_.EmptyResting(true, ThreadLocalHeap::Flushing::kBelowTops), 0u);
+  EXPECT_FALSE(heap->has_below_tops());
+  heap->rest().End();
+  EXPECT_EQ(heap->cached_bytes(), 64u);
+  EXPECT_EQ(InUse(kClass), 1u);
+  void* object = heap->Take(kClass);
+  EXPECT_EQ(object, objects.back());
+  EXPECT_EQ(heap->Take(kClass), nullptr);
+  // Others come and go above the gap, which closes when there is no room, or nothing is left.
+  objects.assign(1, object);
+  for (int i = 0; i < 1000; i++) objects.push_back(Allocate(heap, kClass));
+  EXPECT_EQ(std::set<void*>(objects.begin(), objects.end()).size(), objects.size());
+  for (void* each : objects) Free(heap, each, kClass);
+  ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
+  registry_.EmptyResting(true, ThreadLocalHeap::Flushing::kBelowTops);
+  heap->rest().End();
+  ThreadLocalHeap* other = Acquire();
+  for (void*& each : objects) each = Allocate(other, kClass);
+  for (void* each : objects) Free(heap, each, kClass);
+  registry_.Retire(heap);
+  registry_.Retire(other);
   CheckEmpty();
 }
 
@@ -322,7 +355,7 @@ TEST_F(ThreadLocalHeapTest, OwnersWakeWhileTheirHeapsAreEmptied) {
       at_work--;
     });
   }
-  while (at_work > 0) registry_.EmptyResting(true);
+  while (at_work > 0) registry_.EmptyResting(true, ThreadLocalHeap::Flushing::kAll);
   for (std::thread& thread : threads) thread.join();
   CheckEmpty();
 }

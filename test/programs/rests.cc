@@ -3,6 +3,9 @@
 //   rests --kept [--threads=N]
 //       Threads allocate, free all of it and wait. Ends when the spans that they have kept are
 //       gone; with 1 when they are still there after a minute.
+//   rests --inside [--rounds=N] [--threads=N] [--seed=N]
+//       Threads allocate and free without a pause, while signals come whose handlers sleep, at any
+//       point of that, and the main thread compacts, for which their heaps are emptied.
 //   rests [--rounds=N] [--threads=N] [--seed=N]
 //       Threads allocate and wait a little in turn, in every kind of wait, while signals whose
 //       handlers use the heap come at any point of that, and the main thread compacts and forks.
@@ -206,10 +209,32 @@ void ForkOnce() {
   REQUIRE(waitpid(child, &status, 0) == child && status == 0);
 }
 
-int RunStorm(std::uint64_t thread_count, std::uint64_t rounds, std::uint64_t seed) {
+// ---- --inside ----
+
+void SleepOnSignal(int) {
+  const int saved = errno;
+  handled++;
+  usleep(2'000);
+  errno = saved;
+}
+
+// Objects of few sizes, so that most calls find slots at hand.
+void WorkOn(std::uint64_t seed, std::uint64_t rounds) {
+  std::mt19937_64 draw(seed);
+  std::array<Object, 64> objects;
+  const std::uint64_t wanted = handled + rounds;
+  while (handled < wanted) {
+    Object& object = objects[draw() % objects.size()];
+    object.End();
+    object.Make(kSizes[draw() % 2]);
+  }
+  for (Object& object : objects) object.End();
+}
+
+int RunStorm(std::uint64_t thread_count, std::uint64_t rounds, std::uint64_t seed, bool inside) {
   const MeshControl mesh;
   struct sigaction action = {};
-  action.sa_handler = OnSignal;
+  action.sa_handler = inside ? SleepOnSignal : OnSignal;
   sigaction(SIGUSR1, &action, nullptr);
   sigset_t signals;
   sigemptyset(&signals);
@@ -219,16 +244,18 @@ int RunStorm(std::uint64_t thread_count, std::uint64_t rounds, std::uint64_t see
   std::vector<std::thread> threads;
   for (std::uint64_t i = 0; i < thread_count; ++i) {
     threads.emplace_back([&, i] {
-      Work(seed + i, rounds);
+      if (inside) pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+      (inside ? WorkOn : Work)(seed + i, rounds);
       at_work--;
     });
   }
   // Threads that have ended are not joined yet: a signal to them is lost, and no more.
   for (std::uint64_t i = 0; at_work > 0; ++i) {
     for (std::thread& thread : threads) pthread_kill(thread.native_handle(), SIGUSR1);
-    if (i % 4 == 0) mesh.Compact();
+    if (inside) usleep(500);  // they sleep now
+    if (inside || i % 4 == 0) mesh.Compact();
     if (i % 16 == 0) ForkOnce();
-    usleep(100);
+    usleep(inside ? 3'000 : 100);
   }
   for (std::thread& thread : threads) thread.join();
   REQUIRE(handled > 0);
@@ -239,13 +266,15 @@ int RunStorm(std::uint64_t thread_count, std::uint64_t rounds, std::uint64_t see
 
 int main(int argc, char** argv) {
   std::uint64_t kept = 0;
+  std::uint64_t inside = 0;
   std::uint64_t threads = 4;
   std::uint64_t rounds = 400;
   std::uint64_t seed = 1;
   const NumberOption options[] = {{"--kept", &kept, 0, 1, true},
+                                  {"--inside", &inside, 0, 1, true},
                                   {"--threads", &threads, 1, 64},
                                   {"--rounds", &rounds, 1, 1'000'000},
                                   {"--seed", &seed, 0, UINT64_MAX}};
   ParseNumberOptions(argc, argv, options);
-  return kept != 0 ? RunKept(threads) : RunStorm(threads, rounds, seed);
+  return kept != 0 ? RunKept(threads) : RunStorm(threads, rounds, seed, inside != 0);
 }

@@ -21,7 +21,7 @@ TEST(IdleWork, IsNotRepeatedWithoutNews) {
   runtime.OnSlowPath();
   while (runtime.IdleSlice(false)) {
   }
-  runtime.FlushOwnHeap();
+  runtime.FlushOwnHeap(ThreadLocalHeap::Flushing::kAll);
   while (runtime.IdleSlice(true)) {
   }
   EXPECT_EQ(runtime.IdleWorkIn(Pacer::kWindowNs), Runtime::kNoIdleWork);
