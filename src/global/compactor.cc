@@ -102,6 +102,7 @@ void Compactor::ChooseFrames() {
     demand.made_units = made_units_[i];
     scratch_->demands[i] = demand;
   }
+  static_assert(kClassCount <= kMostClasses);
   PlanFrames({scratch_->demands, heaps_.size()}, static_cast<uint64_t>(budget_.left()),
              frame_units_);
 }

@@ -1,7 +1,7 @@
 // DrainPolicy: when freed slots of a class go back to their spans before they are handed out again.
 //
 //   usually               free -> the thread's vector -> malloc: the slot that was freed last
-//   a class that drains   free -> spans -> the fullest ones -> the thread's vector -> malloc
+//   a class that drains   free -> half a vector -> spans; the fullest -> the other half -> malloc
 //
 // Frees and mallocs of a thread meet in its vector. So while a program frees more than it
 // allocates, new objects take the places of old ones, wherever these were, and all spans thin out

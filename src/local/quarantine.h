@@ -4,7 +4,7 @@
 // slot in here has its bit set, as one in a vector [TL1]; so meshing copies it, as it is.
 // Room: local. Thread rule: the owning thread alone; a fork's child reads those of other threads.
 //
-// [Q1] slots_[0, count_) are freed slots, each once, at every instruction; one that is on its way
+// [Q1] places_[0, count_) are freed slots, each once, at every instruction; one that is on its way
 //      in or out is in no place. A fork's child gives back what it finds.
 #pragma once
 
@@ -77,6 +77,7 @@ class Quarantine {
       const Kept out = Evict(count() - 1);
       release(out.slot(), out.entry().size_class());
     }
+    set_room(most_bytes_);  // a fork may have come before it was
   }
 
   // Visits `most` of them, from a random one on.

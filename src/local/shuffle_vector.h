@@ -14,18 +14,20 @@
 // (Published Mesh swaps each freed slot with a random other. docs/design.md has what that buys.)
 // While its class drains (DrainPolicy), a vector takes no frees: they wait behind end_, to be
 // returned.
-// Room: local. Thread rule: the owning thread alone; any thread may ask for the size, and a fork's
-// child reads what those of other threads hold.
+// Room: local. Thread rule: the owning thread alone, and who empties it while the owner rests; any
+// thread may ask for the size, and a fork's child reads what those of other threads hold.
 //
 // [SV1] [slots(), top_) are free slots, each once, at every instruction: a fork may happen between
 //       any two, and the child gives back what it finds. (A slot in flight is lost there, never
-//       handed out twice. So are those that move to another place at that instant.)
+//       handed out twice. So are those that move to another place at that instant; while they move
+//       within the vector they may be there twice, and a fork's child gives back either.)
 // [SV2] The word before begin_ is null: an empty vector is known by the slot that it hands out.
 //       So are the words before the first of the slots, where slots were that others have taken.
-// [SV4] Nobody but the owner, in a call of its own, moves top_: a signal handler may have come in
-//       the middle of Pop() or PushIf(), and the thread may rest in there (RestState).
 // [SV3] Of a vector that drains, the reciprocal is 0, so that nothing is a slot's start to a fast
 //       path; end_ is half-way to the limit, and behind it are the slots to return, each once.
+// [SV4] While the owner rests, it may be in a signal handler that came in the middle of Pop() or
+//       PushIf(). So who empties the vector then leaves top_ and the slot that comes next as they
+//       are.
 #pragma once
 
 #include <atomic>

@@ -89,6 +89,8 @@ void ThreadLocalHeap::Grow(SizeClass size_class) {
 
 void* ThreadLocalHeap::Refill(SizeClass size_class) {
   ShuffleVector& vector = vectors_[size_class];
+  // A hook of the program may have freed some, since there were none.
+  if (vector.size() > 0) return TakeAny(size_class);
   vector.CloseGap();
   uint32_t room = vector.capacity();
   uint32_t wanted = room;
@@ -102,9 +104,18 @@ void* ThreadLocalHeap::Refill(SizeClass size_class) {
   SpanId* attached = wanted < kSlotsToAttach ? nullptr : &attached_[size_class];
   uint32_t got = global_->size_class_heap(size_class)
                      .Refill(id_, attached, random_, order_, vector.slots(), wanted, room);
+  if (got == 0 && vector.returned() > 0) {
+    // Out of memory but for what waits here.
+    ReturnAll(size_class);
+    return Refill(size_class);
+  }
   if (got == 0) return nullptr;
   vector.set_size(got);
-  return Take(size_class);
+  return TakeAny(size_class);
+}
+
+void* ThreadLocalHeap::TakeAny(SizeClass size_class) {
+  return secure_policy.has_states > 0 ? TakeHardened(size_class) : Take(size_class);
 }
 
 // The mark may also be what the program has copied there out of memory that it never wrote to.

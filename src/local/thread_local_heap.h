@@ -164,6 +164,8 @@ class ThreadLocalHeap {
     return offsets;
   }();
   void RequireInUse(void* object, SizeClass size_class);
+  // The next free slot, at any level.
+  void* TakeAny(SizeClass size_class);
   void SendOldest(SizeClass size_class);
   // Returns what waits to be returned.
   void ReturnAll(SizeClass size_class);

@@ -61,12 +61,12 @@ ThreadLocalHeap* ThreadRegistry::TakeResting() {
 
 // One at a time, and without the lock: the owner of a heap that is taken may wake up and wait for
 // it, and no longer than one takes.
-size_t ThreadRegistry::EmptyResting(bool at_once, ThreadLocalHeap::Flushing how) {
+size_t ThreadRegistry::EmptyResting(bool at_once) {
   size_t bytes = 0;
   LookAtRests(at_once);
   while (ThreadLocalHeap* heap = TakeResting()) {
     const size_t before = heap->cached_bytes();
-    heap->Flush(how);
+    heap->Flush(ThreadLocalHeap::Flushing::kBelowTops);
     bytes += before - heap->cached_bytes();
     heap->rest_.GiveBack();
   }

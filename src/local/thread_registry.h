@@ -26,7 +26,7 @@ class ThreadRegistry {
   // Empties heaps whose threads rest, and have rested without a break since the call before; with
   // `at_once` all that rest now.
   // Returns: bytes of free slots that have gone to the global heap.
-  size_t EmptyResting(bool at_once, ThreadLocalHeap::Flushing how);
+  size_t EmptyResting(bool at_once);
 
   // Whether a free slot waits in some thread's vector.
   bool Holds(const void* slot, SizeClass size_class);

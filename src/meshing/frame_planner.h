@@ -3,13 +3,13 @@
 //
 //   frame      | span | span | span | span |     a run of spans of one length, one behind the other
 //   meshed     | span | span | span | span |     each with the same-numbered spans of other frames,
-//   backing    | page | page | page | page |     on neighbouring pages: the kernel makes one
-//   mapping
+//   backing    | page | page | page | page |     on neighbouring pages: one mapping
 //
 // A mapping saves a frame's pages at most, so long frames make more of a mapping; but frames of
 // many slots are seldom disjoint. The planner begins with nothing, and again and again gives the
 // mappings that are left to the class, and the length, that save most pages for each of them: what
-// a fractional knapsack takes. Room: meshing; above base. Thread rule: pure functions.
+// a fractional knapsack takes.
+// Room: meshing; above base. Thread rule: pure functions.
 #pragma once
 
 #include <cstdint>

@@ -94,7 +94,7 @@ uint64_t Doze::FirstWait(Runtime& runtime) {
 
 uint64_t Doze::Work(Runtime& runtime) {
   if (has_napped_ && !has_flushed_) {
-    runtime.FlushOwnHeap(Runtime::FlushingOfResting());
+    runtime.FlushOwnHeap(ThreadLocalHeap::Flushing::kBelowTops);
     has_flushed_ = true;
   }
   has_worked_ = true;

@@ -68,9 +68,6 @@ void WithdrawBuffers(const Publication& publication) {
 
 int ProgramSigaction(int (*libcs)(int, const struct sigaction*, struct sigaction*),
                      int signal_number, const struct sigaction* wanted, struct sigaction* before) {
-  if (wanted != nullptr && wanted->sa_handler != SIG_DFL && wanted->sa_handler != SIG_IGN) {
-    Runtime::NoteSignalHandler();
-  }
   Runtime& runtime = Runtime::Get();
   // A vfork child has our memory, but dispositions of its own.
   if (!runtime.is_own_process()) return libcs(signal_number, wanted, before);

@@ -29,7 +29,6 @@ __thread ThreadState thread_state = {&no_heap, false, false, nullptr, nullptr, 0
 __attribute__((weak)) int DefaultSecureLevel() { return 0; }
 
 constinit std::atomic<bool> Runtime::ready_{false};
-constinit std::atomic<bool> Runtime::has_handlers_{false};
 alignas(64) constinit unsigned char Runtime::storage_[sizeof(Runtime)] = {};
 
 namespace {
@@ -215,7 +214,7 @@ uint64_t Runtime::NewSeed() {
 size_t Runtime::Compact() {
   BusyScope busy;
   FlushOwnHeap(ThreadLocalHeap::Flushing::kAll);
-  registry_.EmptyResting(true, FlushingOfResting());
+  registry_.EmptyResting(true);
   return meshing_ ? global_.Compact() : global_.Scavenge();
 }
 

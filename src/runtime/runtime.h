@@ -61,14 +61,6 @@ class Runtime {
   bool has_leftovers() const;
   // The calling thread's, which rests or is in a call of its own.
   void FlushOwnHeap(ThreadLocalHeap::Flushing how);
-  // How the heap of a thread that rests is to be flushed.
-  static ThreadLocalHeap::Flushing FlushingOfResting() {
-    // order: relaxed; a handler that comes later comes while the thread rests.
-    return has_handlers_.load(std::memory_order_relaxed) ? ThreadLocalHeap::Flushing::kBelowTops
-                                                         : ThreadLocalHeap::Flushing::kAll;
-  }
-  // The program has a signal handler: it may come in the middle of a fast path, and rest there.
-  static void NoteSignalHandler() { has_handlers_.store(true, std::memory_order_relaxed); }
   // Something came in the middle of it: the program had no time for the last slice after all.
   void IdleInterrupted();
 
@@ -136,7 +128,6 @@ class Runtime {
   bool EmptyRestingIfDue(uint64_t now_ns);
 
   static std::atomic<bool> ready_;
-  static std::atomic<bool> has_handlers_;
   alignas(64) static unsigned char storage_[];
 
   Options options_;

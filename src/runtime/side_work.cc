@@ -92,7 +92,7 @@ bool Runtime::EmptyRestingIfDue(uint64_t now_ns) {
     next_rest_look_ns_ = now_ns + kRestLookNs;
   }
   if (next_rest_look_ns_ == 0 || now_ns < next_rest_look_ns_) return false;
-  const bool has_emptied = registry_.EmptyResting(false, FlushingOfResting()) > 0;
+  const bool has_emptied = registry_.EmptyResting(false) > 0;
   const bool has_news = activity != rest_look_activity_;
   rest_look_activity_ = activity;
   rest_look_period_ns_ = has_news ? kRestLookNs : 2 * rest_look_period_ns_;

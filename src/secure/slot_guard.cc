@@ -123,9 +123,8 @@ void SlotGuard::Free(void* object, SizeClass size_class) {
   if (MarkFreed(state, state->load(std::memory_order_relaxed))) RefuseSecond(object);
   const size_t slack = SlackOf(state);
   if (slack == 0) {
-    // As if it had been handed out with a canary, now that nobody uses it.
-    SetSlack(state, 1);
-    state->store(state->load(std::memory_order_relaxed) | kFreed, std::memory_order_relaxed);
+    // As if it had been handed out with a canary, now that nobody uses it. At no time is it in use.
+    state->store(kFreed | 1, std::memory_order_relaxed);
     Canary::Fill(Behind(object, size_class) - 1, 1);
     if (secure_policy.clears) memset(object, 0, SlotSize(size_class) - 1);
     return;

@@ -108,8 +108,7 @@ class SlotGuard {
   static size_t SlackOf(const std::atomic<uint8_t>* state);
   // The state of an object with so much slack, 1 to kMostSlack bytes of it.
   static void SetSlack(std::atomic<uint8_t>* state, size_t slack);
-  // Of an object whose state was `seen`. Returns: another thread has done it since it was looked
-  // at.
+  // Of an object whose state was `seen`. Returns: another thread has freed it since.
   static MESH_ALWAYS_INLINE bool MarkFreed(std::atomic<uint8_t>* state, uint8_t seen);
   static bool IsUntouched(const void* slot, SizeClass size_class, size_t slack);
   static void RequireEnd(void* object, SizeClass size_class, size_t slack);
@@ -141,7 +140,8 @@ inline bool SlotGuard::MarkFreed(std::atomic<uint8_t>* state, uint8_t seen) {
     state->store(freed, std::memory_order_relaxed);
     return false;
   }
-  return (state->exchange(freed) & kFreed) != 0;
+  // Freed by another thread, it may also have been settled or handed out again by now.
+  return state->exchange(freed) != seen;
 }
 
 inline bool SlotGuard::TryHand(void* slot, SizeClass size_class, size_t size) {

@@ -88,13 +88,13 @@ def test_heaps_of_waiting_threads_are_emptied(root: pathlib.Path, barrier: str) 
         )
 
 
-@pytest.mark.parametrize("secure", ["0", "4"])
+@pytest.mark.parametrize("setting", [{}, {"MESH_SECURE": "4"}, {"MESH_BARRIER": "none"}], ids=str)
 def test_a_signal_handler_may_sleep_in_the_middle_of_malloc(
-    root: pathlib.Path, secure: str
+    root: pathlib.Path, setting: dict[str, str]
 ) -> None:
     """The thread's heap is emptied meanwhile; what it has looked at has to stay."""
     for seed in ("1", "2"):
-        sandbox = harness.Sandbox(root, harness.library(), {"MESH_SECURE": secure})
+        sandbox = harness.Sandbox(root, harness.library(), setting)
         arguments = ("--inside", "--rounds=1500", f"--seed={seed}")
         outcome = sandbox.run(tiers.path("rests"), *arguments, status=None)
         assert (outcome.status, outcome.stdout, outcome.stderr) == (0, b"", b""), harness.describe(

@@ -219,6 +219,36 @@ TEST_F(DrainTest, ADoubleFreeIsFoundAmongWhatWaits) {
   EXPECT_DEATH(Free(heap, object, kClass), "double free");
 }
 
+TEST_F(DrainTest, WhatWaitsIsHandedOutWhenNothingElseIsLeft) {
+  ThreadLocalHeap* heap = Acquire();
+  std::vector<void*> young = Shrink(heap, kObjects / 2);
+  FaultInjector injector;
+  injector.Refuse(Call::kProtect, ENOMEM, 1, FaultInjector::kForever);
+  injector.Refuse(Call::kReserve, ENOMEM, 1, FaultInjector::kForever);
+  while (void* object = Allocate(heap, kClass)) young.push_back(object);
+  for (int i = 0; i < 200; i++) {
+    Free(heap, young.back(), kClass);
+    young.back() = Allocate(heap, kClass);
+    ASSERT_NE(young.back(), nullptr) << i;
+  }
+  FreeAll(heap, &young);
+  FreeAll(heap, &old_);
+  registry_.Retire(heap);
+  CheckEmpty();
+}
+
+// A hook of the program may have freed some between the look that found none and the refill.
+TEST_F(ThreadLocalHeapTest, ARefillLosesNothing) {
+  ThreadLocalHeap* heap = Acquire();
+  void* object = Allocate(heap, kClass);
+  while (heap->Take(kClass) != nullptr) {
+  }
+  const uint64_t in_use = InUse(kClass);
+  Free(heap, object, kClass);
+  EXPECT_EQ(heap->Refill(kClass), object);
+  EXPECT_EQ(InUse(kClass), in_use);
+}
+
 TEST_F(DrainTest, AChildReclaimsWhatWaits) {
   ThreadLocalHeap* mine = Acquire();
   ThreadLocalHeap* other = Acquire();
@@ -262,23 +292,23 @@ TEST_F(ThreadLocalHeapTest, WhoRestsIsEmptied) {
   Free(heap, Allocate(heap, kClass), kClass);
   const size_t kept = heap->cached_bytes();
   EXPECT_GT(kept, 0u);
-  EXPECT_EQ(registry_.EmptyResting(true, ThreadLocalHeap::Flushing::kAll), 0u);  // awake
+  EXPECT_EQ(registry_.EmptyResting(true), 0u);  // awake
 
   ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
-  EXPECT_EQ(registry_.EmptyResting(false, ThreadLocalHeap::Flushing::kAll), 0u);
+  EXPECT_EQ(registry_.EmptyResting(false), 0u);
   heap->rest().End();
   ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
-  EXPECT_EQ(registry_.EmptyResting(false, ThreadLocalHeap::Flushing::kAll), 0u);  // another rest
-  EXPECT_EQ(registry_.EmptyResting(false, ThreadLocalHeap::Flushing::kAll), kept);
-  EXPECT_EQ(registry_.EmptyResting(false, ThreadLocalHeap::Flushing::kAll), 0u);
-  EXPECT_EQ(registry_.EmptyResting(true, ThreadLocalHeap::Flushing::kAll), 0u);
-  CheckEmpty();
+  EXPECT_EQ(registry_.EmptyResting(false), 0u);  // another rest
+  EXPECT_EQ(registry_.EmptyResting(false), kept - 64);  // a slot stays: [SV4]
+  EXPECT_EQ(registry_.EmptyResting(false), 0u);
+  EXPECT_EQ(registry_.EmptyResting(true), 0u);
+  EXPECT_EQ(InUse(kClass), 1u);
   heap->rest().End();
 
-  void* object = Allocate(heap, kClass);
-  Free(heap, object, kClass);
+  void* objects[] = {Allocate(heap, kClass), Allocate(heap, kClass)};
+  for (void* object : objects) Free(heap, object, kClass);
   ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
-  EXPECT_GT(registry_.EmptyResting(true, ThreadLocalHeap::Flushing::kAll), 0u);
+  EXPECT_GT(registry_.EmptyResting(true), 0u);
   heap->rest().End();
   registry_.Retire(heap);
   CheckEmpty();
@@ -293,7 +323,7 @@ TEST_F(ThreadLocalHeapTest, OfAThreadThatRestsInsideACallTheNextSlotsStay) {
   for (void* object : objects) Free(heap, object, kClass);
   ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
   EXPECT_TRUE(heap->has_below_tops());
-  EXPECT_GT(registry_.EmptyResting(true, ThreadLocalHeap::Flushing::kBelowTops), 0u);
+  EXPECT_GT(registry_.EmptyResting(true), 0u);
   EXPECT_FALSE(heap->has_below_tops());
   heap->rest().End();
   EXPECT_EQ(heap->cached_bytes(), 64u);
@@ -307,7 +337,7 @@ TEST_F(ThreadLocalHeapTest, OfAThreadThatRestsInsideACallTheNextSlotsStay) {
   EXPECT_EQ(std::set<void*>(objects.begin(), objects.end()).size(), objects.size());
   for (void* each : objects) Free(heap, each, kClass);
   ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
-  registry_.EmptyResting(true, ThreadLocalHeap::Flushing::kBelowTops);
+  registry_.EmptyResting(true);
   heap->rest().End();
   ThreadLocalHeap* other = Acquire();
   for (void*& each : objects) each = Allocate(other, kClass);
@@ -355,7 +385,7 @@ TEST_F(ThreadLocalHeapTest, OwnersWakeWhileTheirHeapsAreEmptied) {
       at_work--;
     });
   }
-  while (at_work > 0) registry_.EmptyResting(true, ThreadLocalHeap::Flushing::kAll);
+  while (at_work > 0) registry_.EmptyResting(true);
   for (std::thread& thread : threads) thread.join();
   CheckEmpty();
 }
