@@ -298,7 +298,7 @@ TEST_F(ThreadLocalHeapTest, WhoRestsIsEmptied) {
   EXPECT_EQ(registry_.EmptyResting(false), 0u);
   heap->rest().End();
   ASSERT_TRUE(heap->rest().Begin(heap->rest().Number()));
-  EXPECT_EQ(registry_.EmptyResting(false), 0u);  // another rest
+  EXPECT_EQ(registry_.EmptyResting(false), 0u);         // another rest
   EXPECT_EQ(registry_.EmptyResting(false), kept - 64);  // a slot stays: [SV4]
   EXPECT_EQ(registry_.EmptyResting(false), 0u);
   EXPECT_EQ(registry_.EmptyResting(true), 0u);
