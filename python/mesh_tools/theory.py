@@ -88,6 +88,18 @@ def place(
     return pack(bits)
 
 
+def scatter(spans: int, slots: int, chance: float, rng: np.random.Generator) -> Bitmaps:
+    """Returns spans of which a program has kept each object with this chance, and one at least.
+
+    A span of which it has kept none is freed, and nobody meshes it.
+    """
+    bits = np.empty((0, slots), dtype=bool)
+    while len(bits) < spans:
+        drawn = rng.random((spans, slots)) < chance
+        bits = np.concatenate([bits, drawn[drawn.any(axis=1)]])
+    return pack(bits[:spans])
+
+
 def pack(bits: npt.NDArray[np.bool_]) -> Bitmaps:
     """Returns bitmaps of an array of shape (n_spans, n_slots)."""
     spans, slots = bits.shape
@@ -97,10 +109,15 @@ def pack(bits: npt.NDArray[np.bool_]) -> Bitmaps:
     return np.packbits(padded, axis=1, bitorder="little").view("<u8").reshape(spans, words)
 
 
+def unpack(bitmaps: Bitmaps) -> npt.NDArray[np.bool_]:
+    """Returns the array that the bitmaps are of, and slots behind its last that are not set."""
+    octets = np.ascontiguousarray(bitmaps).view(np.uint8)
+    return np.unpackbits(octets, axis=1, bitorder="little").astype(np.bool_)
+
+
 def count(bitmaps: Bitmaps) -> npt.NDArray[np.int64]:
     """Returns the bits set in each span, shape (n_spans,)."""
-    octets = np.ascontiguousarray(bitmaps).view(np.uint8)
-    return np.asarray(np.unpackbits(octets, axis=1).sum(axis=1), dtype=np.int64)
+    return np.asarray(unpack(bitmaps).sum(axis=1), dtype=np.int64)
 
 
 def meshable(one: Bitmaps, others: Bitmaps) -> npt.NDArray[np.bool_]:
@@ -178,8 +195,7 @@ class _Packing:
     def __init__(self, bitmaps: Bitmaps) -> None:
         self.is_left = np.ones(len(bitmaps), dtype=bool)
         self._bitmaps = bitmaps
-        octets = np.ascontiguousarray(bitmaps).view(np.uint8)
-        self._bits = np.unpackbits(octets, axis=1, bitorder="little").astype(np.int64)
+        self._bits = unpack(bitmaps).astype(np.int64)
         self._counts = self._bits.sum(axis=1)
         # Slots behind the last that is ever set are set in no span, and take no part.
         self._slots = int(np.flatnonzero(self._bits.sum(axis=0)).max(initial=-1)) + 1

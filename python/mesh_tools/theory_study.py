@@ -1,11 +1,20 @@
 """What the strategies reach on generated spans, beside what theory promises. Draws nothing."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from . import theory
+from . import runs, theory
+
+# Slots of the spans whose mappings are counted, the chance with which a program has kept an object,
+# and the shares of the spans that lead.
+PACKED_SLOTS = (256, 128, 64, 16)
+KEPT = 0.1
+LEADERS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
+# Pages that a mapping has to save, where the estimate says how many lead.
+PRICE = 1.0
 
 # Chance k of SplitMesher's promise, t = k / q [3.3].
 _K = 1.0
@@ -41,6 +50,23 @@ class Ordered:
     random: float
     start: float
     ordered: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Packing:
+    """What a way to pack spans of `slots` slots leaves of 1 span, and its mappings for each span.
+
+    leaders: share of the spans that lead; 0 where none is chosen beforehand. is_priced: so many
+    lead because of the estimate, at PRICE. estimate: of the mappings (the other ways: none).
+    """
+
+    slots: int
+    way: str
+    leaders: float
+    is_priced: bool
+    left: float
+    mappings: float
+    estimate: float | None
 
 
 def strategies(slots: int, lives: Sequence[int], spans: int, seed: int) -> list[Point]:
@@ -80,3 +106,35 @@ def orders(slots: int, keep_every: Sequence[int], spans: int, seed: int) -> list
             left.append(100 * len(theory.groups(bitmaps)) / spans)
         found.append(Ordered(every, *left))
     return found
+
+
+def packings(slots: int, spans: int, seed: int) -> list[Packing]:
+    """Packs the same spans in each way; numbers of leaders that have no room are left out."""
+    rng = np.random.default_rng(seed)
+    bitmaps = theory.scatter(spans, slots, KEPT, rng)
+    live = float(theory.count(bitmaps).mean()) / slots
+    ways: dict[str, Sequence[Sequence[int]]] = {
+        "pairs": theory.split_mesher(bitmaps, theory.PROBES, rng),
+        "first fit": theory.first_fit_decreasing(bitmaps),
+        "group by group": theory.group_by_group(bitmaps),
+    }
+    found = [
+        Packing(slots, way, 0, False, _left(groups, spans),
+                runs.count_mappings(groups, spans) / spans, None)
+        for way, groups in ways.items()
+    ]  # fmt: skip
+    chosen = [(round(share * spans), False) for share in LEADERS]
+    chosen.append((runs.count_leaders(spans, slots, live, PRICE), True))
+    for leaders, is_priced in chosen:
+        estimate = runs.estimate_mappings(spans, slots, live, leaders) / spans
+        if math.isinf(estimate):
+            continue
+        groups = runs.runs(bitmaps, leaders)
+        mappings = runs.count_mappings(groups, spans) / spans
+        found.append(Packing(slots, "runs", leaders / spans, is_priced, _left(groups, spans),
+                             mappings, estimate))  # fmt: skip
+    return found
+
+
+def _left(groups: Sequence[Sequence[int]], spans: int) -> float:
+    return 1 - sum(len(group) - 1 for group in groups) / spans

@@ -122,21 +122,31 @@ class TestMap:
 class TestTheory:
     def test_picture_and_table(self, tmp_path: pathlib.Path) -> None:
         file = tmp_path / "theory.png"
-        done = mesh("theory", "--slots=16", "--spans=60", f"--output={file}")
+        done = mesh("theory", "--slots=16", "--spans=60", "--run-spans=200", f"--output={file}")
         assert "best pairs" in done.stdout
+        assert "runs, 50% lead" in done.stdout
         assert file.read_bytes().startswith(b"\x89PNG")
 
     def test_json_keeps_what_theory_promises(self) -> None:
-        plain = json.loads(mesh("theory", "--slots=16", "--spans=200", "--json").stdout)
+        done = mesh("theory", "--slots=16", "--spans=200", "--run-spans=500", "--json")
+        plain = json.loads(done.stdout)
         for row in plain["points"]:
             point = theory_study.Point(**row)
             assert point.simulated == pytest.approx(point.chance, abs=0.05)
             assert point.split_mesher >= 0.9 * point.bound
             assert point.best_pairs <= 0.5
             assert point.groups >= 0.9 * point.split_mesher
+        packings = [theory_study.Packing(**row) for row in plain["packings"]]
+        for slots in theory_study.PACKED_SLOTS:
+            runs = [row for row in packings if (row.slots, row.way) == (slots, "runs")]
+            others = [row for row in packings if row.slots == slots and row.way != "runs"]
+            assert max(row.mappings for row in runs) < min(row.mappings for row in others)
+            assert all(row.left == pytest.approx(row.leaders, abs=0.02) for row in runs)
+            assert sum(row.is_priced for row in runs) == 1
 
     def test_bad_input(self) -> None:
         assert "16 to 256 slots" in refused("theory", "--slots=7")
+        assert "2 spans and more" in refused("theory", "--run-spans=1")
         assert "there is no directory" in refused("theory", "--output=/nowhere/x.png")
 
 
