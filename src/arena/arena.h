@@ -46,8 +46,8 @@ struct LargeObject {
   std::atomic<uint16_t> heap = 0;
   // Bytes before the address that the program was given; less than a page.
   uint16_t shift = 0;
-  // So many of its first pages are a mapping of their own, with the memory of a freed object
-  // (Arena::TakeWarmLocked).
+  // So many pages from its first one on are a mapping of their own, with the memory of a freed
+  // object (Arena::TakeWarmLocked). Those behind its last one are a part of the guard.
   uint16_t warmed = 0;
   // The pages were brought here by mremap: their mapping merges with no neighbour's, so fresh
   // memory is mapped in their place when the object is freed.
@@ -61,6 +61,8 @@ struct LargeObject {
     return std::atomic_ref<PageCount>(const_cast<PageCount&>(pages))
         .load(std::memory_order_relaxed);
   }
+  // Pages of the guard that have, or may have, memory.
+  PageCount warm_room() const { return warmed > pages ? warmed - pages : 0; }
   void SetPages(PageCount count) {
     // order: relaxed; as above.
     std::atomic_ref<PageCount>(pages).store(count, std::memory_order_relaxed);
@@ -106,7 +108,12 @@ class Arena {
   // power of two >= kPageSize), record and entry set. `zeroed`: the memory must read zeros; see
   // Residency. `room`: see GuardLarge().
   SpanId AllocateLarge(size_t pages, size_t alignment, bool zeroed, size_t room = 0);
-  void FreeLarge(SpanId id);
+  // The same for what MoveLarge() brings memory to: it may hold anything, and is given none.
+  SpanId AllocatePlace(size_t pages, size_t alignment, size_t room) {
+    bool clean = false;
+    return TakePlace(pages, alignment, room, false, &clean);
+  }
+  void FreeLarge(SpanId id) { FreeLarge(id, false); }
   // Makes the object longer or shorter in place. Returns false when it cannot; nothing has changed.
   bool ResizeLarge(SpanId id, size_t pages);
   // Moves the memory of `from` into `to` (at least as long) without copying, and frees `from`.
@@ -224,23 +231,33 @@ class Arena {
 
   // Where a large object may lie: in a run that lies ready with its memory, or wherever it fits.
   SpanId TakeCached(size_t pages, size_t alignment);
-  SpanId TakeLarge(size_t pages, size_t alignment, size_t room, bool* clean);
+  SpanId TakePlace(size_t pages, size_t alignment, size_t room, bool warm, bool* clean);
+  SpanId TakeLarge(size_t pages, size_t alignment, size_t room, bool warm, bool* clean);
   SpanId StartLargeLocked(SpanId id, size_t pages, PageCount run) REQUIRES(lock_);
+  SpanId StartGuardedLocked(SpanId id, PageCount pages, PageCount behind, bool warm)
+      REQUIRES(lock_);
+  // Makes what is warm of an object's pages from `from` to `to` zeros.
+  static void ClearWarmed(SpanId id, size_t from, size_t to);
   void NoteEndedLocked(size_t pages) REQUIRES(lock_);
+  // `is_empty`: its memory has gone elsewhere.
+  void FreeLarge(SpanId id, bool is_empty);
   void TakeBackCached();
   void GiveLarge(std::span<const RunCache::Run> runs);
 
   // Spans, and large objects, that have mappings of their own at a time: at most two each, so that
   // a half of what vm.max_map_count allows by default is left. It is for guards, where the kernel
-  // cannot mark pages, and for objects in the memory of others.
+  // cannot mark pages, and for objects in the memory of others: three each, where that reaches into
+  // the guard, which only marked ones have.
   static constexpr uint32_t kMostGuarded = 65530 / 8;
   // Freed large objects that rest, and the pages of all: a half of a segment.
   static constexpr uint32_t kMostResting = 128;
   // Pages of memory that wait among them for a new object, and the longest and shortest piece: to
   // move one costs as much as a few fresh pages.
-  static constexpr PageCount kMostWarm = 512;
-  static constexpr PageCount kLongestWarm = 256;
+  static constexpr PageCount kMostWarm = 2048;
+  static constexpr PageCount kLongestWarm = 1024;
   static constexpr PageCount kShortestWarm = 6;
+  // Pages of it that lie in the guards of objects that grow.
+  static constexpr PageCount kMostWarmRoom = 512;
   static constexpr PageCount kLongestSpan = 1 << kPlaceBits;
 
   struct Run {
@@ -259,6 +276,8 @@ class Arena {
   // Makes pages inaccessible, and back. `clean`: there is no memory behind them.
   bool ShutLocked(SpanId id, PageCount pages, bool clean) REQUIRES(lock_);
   bool OpenLocked(SpanId id, PageCount pages) REQUIRES(lock_);
+  // The same by protection alone, which keeps what is there.
+  static bool ProtectPages(SpanId id, PageCount pages, bool open);
   bool PutGuardUpLocked(SpanId id, PageCount pages, PageIndex place, bool clean) REQUIRES(lock_);
   bool TakeGuardDownLocked(SpanId id, PageCount pages) REQUIRES(lock_);
   // Pages are marked at no cost but address space.
@@ -284,16 +303,24 @@ class Arena {
   bool TakeBackWaitingLocked() REQUIRES(lock_);
   void TakeGuardsBetweenFreeRunsDownLocked(const Segment& segment) REQUIRES(lock_);
   bool ResizeGuardedLocked(SpanId id, PageCount pages) REQUIRES(lock_);
+  // Moves the border from one page to another; `warmed` as in LargeObject.
+  bool GrowIntoGuardLocked(SpanId id, PageCount from, PageCount to, PageCount warmed)
+      REQUIRES(lock_);
+  bool ShrinkFromGuardLocked(SpanId id, PageCount from, PageCount to, PageCount warmed)
+      REQUIRES(lock_);
 
   // Lets a freed object rest, guards included. False: it has to be given back at once.
-  bool RestLocked(SpanId id, const LargeObject& object) REQUIRES(lock_);
+  bool RestLocked(SpanId id, const LargeObject& object, bool is_empty) REQUIRES(lock_);
+  // Marks what was an object, guards included, as resting: for good, where nobody wakes it.
+  void MarkRestingLocked(SpanId id, const LargeObject& object) REQUIRES(lock_);
   bool RestWarmLocked(SpanId id, const LargeObject& object, Resting* resting) REQUIRES(lock_);
   void WakeLocked(uint32_t index) REQUIRES(lock_);
   void CoolLocked(uint32_t index) REQUIRES(lock_);
   void CoolDownTo(PageCount keep) REQUIRES(lock_);
-  // Brings memory of a freed object to the first of `pages` clean pages, the whole of a new one; it
-  // holds anything. Returns: pages that it has been brought to.
-  PageCount TakeWarmLocked(SpanId id, PageCount pages) REQUIRES(lock_);
+  // Brings memory of a freed object to the first of `pages` clean pages, the whole of a new one,
+  // and of the guard behind, of which `room` pages may have some; it holds anything. Returns: pages
+  // that it has been brought to.
+  PageCount TakeWarmLocked(SpanId id, PageCount pages, PageCount room) REQUIRES(lock_);
   bool ReserveStatesLocked(Segment& segment) REQUIRES(lock_);
   static bool CommitStates(const Segment& segment, PageCount pages);
 
@@ -348,8 +375,9 @@ class Arena {
   uint32_t resting_count_ GUARDED_BY(lock_) = 0;
   PageCount resting_pages_ GUARDED_BY(lock_) = 0;
   PageCount warm_pages_ GUARDED_BY(lock_) = 0;
-  uint32_t warmed_ GUARDED_BY(lock_) = 0;    // objects that are
-  size_t large_peak_ GUARDED_BY(lock_) = 0;  // of large_bytes
+  uint32_t warmed_ GUARDED_BY(lock_) = 0;      // objects that are
+  PageCount warm_room_ GUARDED_BY(lock_) = 0;  // of all of them
+  size_t large_peak_ GUARDED_BY(lock_) = 0;    // of large_bytes
   Random random_ GUARDED_BY(lock_);
 };
 

@@ -85,6 +85,12 @@ bool Arena::OpenLocked(SpanId id, PageCount pages) {
   return can_mark_ || os::Protect(address, bytes, os::Protection::kReadWrite).ok();
 }
 
+bool Arena::ProtectPages(SpanId id, PageCount pages, bool open) {
+  return os::Protect(PageMap::AddressOf(id), size_t{pages} << kPageShift,
+                     open ? os::Protection::kReadWrite : os::Protection::kNone)
+      .ok();
+}
+
 bool Arena::PutGuardUpLocked(SpanId id, PageCount pages, PageIndex place, bool clean) {
   if (!ShutLocked(id, pages, clean)) return false;
   MarkReserved(place == PageEntry::kGuardBefore ? id : id + pages - 1, place);
@@ -131,19 +137,45 @@ void Arena::TakeGuardsDownLocked(PageCount behind, Run* run) {
   }
 }
 
+// What of the guard is warm has no access by its protection alone; the rest has marks, or never had
+// memory. The warm part goes last, so that nobody reaches what it holds if the other stays shut.
+bool Arena::GrowIntoGuardLocked(SpanId id, PageCount from, PageCount to, PageCount warmed) {
+  const PageCount border = std::clamp(warmed, from, to);
+  if (border < to && !OpenLocked(id + border, to - border)) return false;
+  if (border == from || ProtectPages(id + from, border - from, true)) return true;
+  if (border < to) static_cast<void>(ShutLocked(id + border, to - border, false));
+  return false;
+}
+
+// The warm part goes first: it keeps what it holds until all is shut.
+bool Arena::ShrinkFromGuardLocked(SpanId id, PageCount from, PageCount to, PageCount warmed) {
+  const PageCount border = std::clamp(warmed, to, from);
+  const PageCount warm = border - to;
+  if (warm > 0 && !ProtectPages(id + to, warm, false)) return false;
+  if (border < from && !ShutLocked(id + border, from - border, false)) {
+    if (warm > 0) static_cast<void>(ProtectPages(id + to, warm, true));
+    return false;
+  }
+  if (warm > 0) {
+    static_cast<void>(os::ReleasePages(PageMap::AddressOf(id + to), size_t{warm} << kPageShift));
+  }
+  return true;
+}
+
 // The border between an object and the guard behind it moves; a page of that stays. No guard: only
 // the object's own length will do.
 bool Arena::ResizeGuardedLocked(SpanId id, PageCount pages) {
   LargeObject* object = PageMap::Record<LargeObject>(id);
   const PageCount old = object->pages;
   if (object->guard_pages == 0 || pages >= old + object->guard_pages) return false;
-  const bool grows = pages > old;
-  const PageCount moved = grows ? pages - old : old - pages;
-  const SpanId border = id + (grows ? old : pages);
-  if (!(grows ? OpenLocked(border, moved) : ShutLocked(border, moved, false))) return false;
+  const bool moved = pages > old ? GrowIntoGuardLocked(id, old, pages, object->warmed)
+                                 : ShrinkFromGuardLocked(id, old, pages, object->warmed);
+  if (!moved) return false;
   PageMap::ClearLarge(id, old);
   PageMap::SetEnds(id, pages, kLargeClass);
+  warm_room_ -= object->warm_room();
   object->SetPages(pages);
+  warm_room_ += object->warm_room();
   object->guard_pages = object->guard_pages + old - pages;
   return true;
 }

@@ -8,23 +8,32 @@
 
 namespace mesh {
 
-SpanId Arena::AllocateLarge(size_t pages, size_t alignment, bool zeroed, size_t room) {
-  bool clean = false;
+SpanId Arena::TakePlace(size_t pages, size_t alignment, size_t room, bool warm, bool* clean) {
   pages = std::max(pages, LargeObject::kLeastPages);
   SpanId id = guards_large_ ? kNoSpan : TakeCached(pages, alignment);
   if (id == kNoSpan) {
-    id = TakeLarge(pages, alignment, room, &clean);
+    id = TakeLarge(pages, alignment, room, warm, clean);
     MakeUp();
   }
-  if (id == kNoSpan) return kNoSpan;
-  if (const PageCount warmed = PageMap::Record<LargeObject>(id)->warmed; warmed > 0) {
-    memset(reinterpret_cast<void*>(PageMap::AddressOf(id)), 0, size_t{warmed} << kPageShift);
-  }
-  // All of it: it may have been longer, and is going to be resized as what it is.
-  if (zeroed && !clean) {
-    residency_.Clear(PageMap::AddressOf(id), PageMap::Record<LargeObject>(id)->pages);
-  }
   return id;
+}
+
+SpanId Arena::AllocateLarge(size_t pages, size_t alignment, bool zeroed, size_t room) {
+  bool clean = false;
+  const SpanId id = TakePlace(pages, alignment, room, true, &clean);
+  if (id == kNoSpan) return kNoSpan;
+  const PageCount taken = PageMap::Record<LargeObject>(id)->pages;
+  ClearWarmed(id, 0, taken);
+  // All of it: it may have been longer, and is going to be resized as what it is.
+  if (zeroed && !clean) residency_.Clear(PageMap::AddressOf(id), taken);
+  return id;
+}
+
+void Arena::ClearWarmed(SpanId id, size_t from, size_t to) {
+  const size_t end = std::min<size_t>(PageMap::Record<LargeObject>(id)->warmed, to);
+  if (end <= from) return;
+  memset(reinterpret_cast<void*>(PageMap::AddressOf(id) + (from << kPageShift)), 0,
+         (end - from) << kPageShift);
 }
 
 SpanId Arena::TakeCached(size_t pages, size_t alignment) {
@@ -43,7 +52,7 @@ SpanId Arena::TakeCached(size_t pages, size_t alignment) {
   return kNoSpan;
 }
 
-SpanId Arena::TakeLarge(size_t pages, size_t alignment, size_t room, bool* clean) {
+SpanId Arena::TakeLarge(size_t pages, size_t alignment, size_t room, bool warm, bool* clean) {
   TakeBackCached();
   size_t alignment_pages = alignment >> kPageShift;
   bool huge = pages > kMaxRunPages || alignment_pages > kMaxRunPages - pages;
@@ -51,17 +60,13 @@ SpanId Arena::TakeLarge(size_t pages, size_t alignment, size_t room, bool* clean
   *clean = true;
   MutexLock lock(lock_);
   if (guards_large_ && !huge && alignment_pages == 1) {
-    const PageCount behind = static_cast<PageCount>(room < kMaxRunPages ? room : 0) + 1;
+    PageCount behind = static_cast<PageCount>(room < kMaxRunPages ? room : 0) + 1;
     SpanId id = TakeGuardedLocked(run, behind, clean);
-    if (id != kNoSpan) {
-      StartLargeLocked(id, pages, run);
-      LargeObject* object = PageMap::Record<LargeObject>(id);
-      object->guard_pages = behind;
-      if (*clean) object->warmed = static_cast<uint16_t>(TakeWarmLocked(id, run));
-      object->moved = object->warmed > 0;
-      warmed_ += object->moved;
-      return id;
+    if (id == kNoSpan && behind > 1) {
+      behind = 1;
+      id = TakeGuardedLocked(run, behind, clean);
     }
+    if (id != kNoSpan) return StartGuardedLocked(id, run, behind, warm && *clean);
   }
   SpanId id = huge ? AllocateHugeLocked(pages, alignment)
                    : TakeLocked(false, run, static_cast<PageCount>(alignment_pages), clean);
@@ -78,6 +83,17 @@ SpanId Arena::StartLargeLocked(SpanId id, size_t pages, PageCount run) {
     NoteGrownLocked(false, (statistics_.large_bytes - large_peak_) >> kPageShift);
     large_peak_ = statistics_.large_bytes;
   }
+  return id;
+}
+
+SpanId Arena::StartGuardedLocked(SpanId id, PageCount pages, PageCount behind, bool warm) {
+  StartLargeLocked(id, pages, pages);
+  LargeObject* object = PageMap::Record<LargeObject>(id);
+  object->guard_pages = behind;
+  if (warm) object->warmed = static_cast<uint16_t>(TakeWarmLocked(id, pages, behind - 1));
+  object->moved = object->warmed > 0;
+  warmed_ += object->moved;
+  warm_room_ += object->warm_room();
   return id;
 }
 
@@ -102,7 +118,7 @@ void Arena::GiveLarge(std::span<const RunCache::Run> runs) {
   }
 }
 
-void Arena::FreeLarge(SpanId id) {
+void Arena::FreeLarge(SpanId id, bool is_empty) {
   // Until the lock is taken it is the caller's.
   const size_t pages = PageMap::Record<LargeObject>(id)->pages;
   const bool moved = PageMap::Record<LargeObject>(id)->moved;
@@ -119,9 +135,11 @@ void Arena::FreeLarge(SpanId id) {
   const LargeObject& object = *PageMap::Record<LargeObject>(id);
   const PageCount guard_pages = object.guard_pages;
   warmed_ -= object.warmed > 0;
-  if (guards_large_ && RestLocked(id, object)) return;
-  size_t bytes = pages << kPageShift;
+  warm_room_ -= object.warm_room();
+  if (guards_large_ && RestLocked(id, object, is_empty)) return;
+  size_t bytes = (pages + object.warm_room()) << kPageShift;
   bool fresh = moved && os::MapPrivateFixed(PageMap::AddressOf(id), bytes).ok();
+  if (!fresh && object.warm_room() > 0) return MarkRestingLocked(id, object);
   Run run{id, static_cast<PageCount>(pages)};
   PageMap::ClearLarge(id, run.pages);
   if (guards_large_) TakeGuardsDownLocked(guard_pages, &run);
@@ -132,14 +150,15 @@ void Arena::FreeLarge(SpanId id) {
 bool Arena::ResizeLarge(SpanId id, size_t pages) {
   pages = std::max(pages, LargeObject::kLeastPages);
   TakeBackCached();  // what it may grow into
+  const size_t old_pages = PageMap::Record<LargeObject>(id)->pages;
   bool resized = false;
   {
     MutexLock lock(lock_);
-    size_t old_pages = PageMap::Record<LargeObject>(id)->pages;
     resized = ResizeLargeLocked(id, pages);
     // Wraps on purpose when it shrinks.
     if (resized) statistics_.large_bytes += (pages - old_pages) << kPageShift;
   }
+  if (resized) ClearWarmed(id, old_pages, pages);
   MakeUp();
   return resized;
 }
@@ -182,7 +201,7 @@ bool Arena::MoveLarge(SpanId from, SpanId to) {
     return false;
   }
   PageMap::Record<LargeObject>(to)->moved = true;
-  FreeLarge(from);
+  FreeLarge(from, true);
   return true;
 }
 

@@ -17,14 +17,14 @@ size_t BytesOf(PageCount pages) { return size_t{pages} << kPageShift; }
 
 }  // namespace
 
-bool Arena::RestLocked(SpanId id, const LargeObject& object) {
+bool Arena::RestLocked(SpanId id, const LargeObject& object, bool is_empty) {
   const PageCount most = segment_pages_ / 2;
   const PageCount pages = object.pages;
   const PageCount guards = object.guard_pages > 0 ? 1 + object.guard_pages : 0;
   if (pages + guards > most / 4) return false;
   Resting resting{{guards > 0 ? id - 1 : id, pages + guards}, id, 0};
   const uintptr_t address = PageMap::AddressOf(resting.run.id);
-  bool is_shut = RestWarmLocked(id, object, &resting);
+  bool is_shut = !is_empty && RestWarmLocked(id, object, &resting);
   if (!is_shut) {
     is_shut = os::Decommit(address, BytesOf(resting.run.pages)).ok();
     // A part may be shut; what cannot be opened again is lost.
@@ -33,10 +33,7 @@ bool Arena::RestLocked(SpanId id, const LargeObject& object) {
       return false;
     }
   }
-  if (guards > 0) guarded_[false]--;
-  PageMap::ClearLarge(id, pages);
-  MarkReserved(resting.run.id, PageEntry::kResting);
-  MarkReserved(resting.run.id + resting.run.pages - 1, PageEntry::kResting);
+  MarkRestingLocked(id, object);
   if (!is_shut) return true;
   while (resting_count_ == kMostResting || resting_pages_ + resting.run.pages > most) {
     WakeLocked(random_.Below(resting_count_));
@@ -47,14 +44,24 @@ bool Arena::RestLocked(SpanId id, const LargeObject& object) {
   return true;
 }
 
-// What is moved at once is one mapping: of two, the longer one's memory stays.
+void Arena::MarkRestingLocked(SpanId id, const LargeObject& object) {
+  const bool is_guarded = object.guard_pages > 0;
+  const PageCount pages = object.pages;
+  if (is_guarded) guarded_[false]--;
+  PageMap::ClearLarge(id, pages);
+  MarkReserved(is_guarded ? id - 1 : id, PageEntry::kResting);
+  MarkReserved(id + pages + object.guard_pages - 1, PageEntry::kResting);
+}
+
+// What is moved at once is one mapping: of two, the longer one's memory stays. How many there are
+// in an object that has moved itself, nobody knows.
 bool Arena::RestWarmLocked(SpanId id, const LargeObject& object, Resting* resting) {
   const PageCount pages = object.pages;
-  const PageCount first = std::min<PageCount>(object.warmed, pages);
-  const PageCount second = pages - first;
+  const PageCount first = object.warmed;
+  const PageCount second = pages - std::min(first, pages);
   const PageCount warm = std::max(first, second);
-  const PageCount cold = pages - warm;
-  if (warm < kShortestWarm || warm > kLongestWarm) return false;
+  const PageCount cold = first + second - warm;
+  if (warm < kShortestWarm || warm > kLongestWarm || (first == 0 && object.moved)) return false;
   CoolDownTo(kMostWarm - warm);
   if (!os::Protect(PageMap::AddressOf(id), BytesOf(pages), os::Protection::kNone).ok()) {
     return false;
@@ -93,21 +100,27 @@ void Arena::WakeLocked(uint32_t index) {
 }
 
 // The shortest that is long enough; else the longest.
-PageCount Arena::TakeWarmLocked(SpanId id, PageCount pages) {
+PageCount Arena::TakeWarmLocked(SpanId id, PageCount pages, PageCount room) {
   Resting* best = nullptr;
   if (warm_pages_ == 0 || warmed_ == kMostGuarded) return 0;
   // What is longer would not rest with memory, and is what others are moved to as they grow.
   if (pages < kShortestWarm || pages > kLongestWarm) return 0;
+  PageCount wanted = pages;
+  // Elsewhere guards are mappings, which have a limit.
+  if (can_mark_ && warm_room_ < kMostWarmRoom) {
+    wanted += std::min({room, pages, kMostWarmRoom - warm_room_});
+  }
+  wanted = std::min(wanted, kLongestWarm);
   for (uint32_t i = 0; i < resting_count_; i++) {
     Resting& resting = resting_[i];
     if (resting.warm < kShortestWarm) continue;
-    const bool is_enough = best != nullptr && best->warm >= pages;
-    const bool is_better = is_enough ? resting.warm >= pages && resting.warm < best->warm
+    const bool is_enough = best != nullptr && best->warm >= wanted;
+    const bool is_better = is_enough ? resting.warm >= wanted && resting.warm < best->warm
                                      : best == nullptr || resting.warm > best->warm;
     if (is_better) best = &resting;
   }
   if (best == nullptr) return 0;
-  const PageCount moved = std::min(best->warm, pages);
+  const PageCount moved = std::min(best->warm, wanted);
   const uintptr_t to = PageMap::AddressOf(id);
   if (!os::MovePagesKeepSource(PageMap::AddressOf(best->warm_id), BytesOf(moved), to).ok()) {
     CoolLocked(static_cast<uint32_t>(best - resting_));
@@ -116,8 +129,10 @@ PageCount Arena::TakeWarmLocked(SpanId id, PageCount pages) {
   best->warm -= moved;
   best->warm_id += moved;
   warm_pages_ -= moved;
-  if (os::Protect(to, BytesOf(moved), os::Protection::kReadWrite).ok()) return moved;
-  MESH_CHECK(os::MapPrivateFixed(to, BytesOf(moved)).ok());
+  const size_t bytes = BytesOf(std::min(moved, pages));
+  if (!os::Protect(to, bytes, os::Protection::kReadWrite).ok()) {
+    MESH_CHECK(os::MapPrivateFixed(to, bytes).ok());
+  }
   return moved;
 }
 

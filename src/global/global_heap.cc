@@ -131,9 +131,9 @@ void* GlobalHeap::ResizeLarge(void* object, size_t size) {
   if (!arena_.ResizeLarge(id, pages)) {
     // Smaller, but it cannot be cut: it is copied by the caller. Larger: its pages move.
     if (pages < old_pages || old_pages < kPagesToMove) return nullptr;
-    const size_t room = pages / kRoomShare;
-    if (!arena_.guards_large()) pages = RoundLarge(pages + room);
-    SpanId to = arena_.AllocateLarge(pages, AlignmentOfLarge(pages), false, room);
+    const size_t room = GuardedRoom(pages << kPageShift) >> kPageShift;
+    if (!arena_.guards_large()) pages = RoundLarge(pages + pages / kRoomShare);
+    SpanId to = arena_.AllocatePlace(pages, AlignmentOfLarge(pages), room);
     if (to == kNoSpan) return nullptr;
     PageMap::Record<LargeObject>(to)->shift = static_cast<uint16_t>(shift);
     program_heaps_.ReplaceLarge(id, to);

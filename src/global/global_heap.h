@@ -49,6 +49,12 @@ class GlobalHeap {
   void FreeLarge(void* object);
   // Part of a large object's size that it may have beyond what was asked for, after a realloc.
   static constexpr size_t kRoomShare = 8;
+  // Where objects are guarded, bytes of the guard that one may grow into which has grown before:
+  // that many again, as they are address space alone.
+  static constexpr size_t kMostGuardedRoom = 16 * kMiB;
+  static constexpr size_t GuardedRoom(size_t size) {
+    return size < kMostGuardedRoom ? size : kMostGuardedRoom + size / kRoomShare;
+  }
   // Makes a large object `size` (> kMaxSmallSize) bytes long, without copying: in place, or by
   // moving its pages. Null: neither can be done, or copying is cheaper; the object is as it was.
   void* ResizeLarge(void* object, size_t size);

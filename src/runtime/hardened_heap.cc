@@ -152,7 +152,7 @@ void* CopyTo(void* object, size_t old_size, size_t size) {
       size > old_size && size > kMaxSmallSize && thread_state.default_heap == nullptr;
   void* fresh = nullptr;
   if (grows && !IsEnding()) {
-    fresh = AllocateLarge(size, kMinAlignment, false, size / GlobalHeap::kRoomShare);
+    fresh = AllocateLarge(size, kMinAlignment, false, GlobalHeap::GuardedRoom(size));
   }
   if (fresh == nullptr) fresh = HardenedMalloc(size);
   if (fresh == nullptr) return size <= old_size ? object : nullptr;

@@ -48,10 +48,8 @@ class ArenaGuardsTest : public testing::TestWithParam<bool> {
   }
   static char* BytesOf(SpanId id) { return reinterpret_cast<char*>(PageMap::AddressOf(id)); }
   static bool IsZero(SpanId id, size_t pages) {
-    for (size_t i = 0; i < pages << kPageShift; i++) {
-      if (BytesOf(id)[i] != 0) return false;
-    }
-    return true;
+    const char* bytes = BytesOf(id);
+    return *bytes == 0 && memcmp(bytes, bytes + 1, (pages << kPageShift) - 1) == 0;
   }
 
   FaultInjector injector_;
@@ -168,6 +166,95 @@ TEST_P(ArenaGuardsTest, AnObjectGrowsIntoItsGuard) {
   EXPECT_DEATH(ByteAt(id, 0) = 1, "");
 }
 
+// As far as the memory of freed objects goes, that of an object to come is there already.
+TEST_P(ArenaGuardsTest, TheGuardOfAnObjectThatGrowsHasMemory) {
+  arena_->FreeLarge(Large(60, 1));
+  const SpanId id = arena_->AllocateLarge(20, kPageSize, false, 30);
+  EXPECT_EQ(arena_->statistics().dirty_bytes, (GetParam() ? 20 : 40) * kPageSize);
+  EXPECT_TRUE(IsZero(id, 20));
+  EXPECT_DEATH(ByteAt(id, 20 << kPageShift) = 1, "");
+  EXPECT_DEATH(ByteAt(id, 45 << kPageShift) = 1, "");
+  const int64_t calls = injector_.count(Call::kUnprotect);
+  EXPECT_TRUE(arena_->ResizeLarge(id, 35));
+  EXPECT_EQ(injector_.count(Call::kUnprotect), calls + 1);
+  EXPECT_TRUE(IsZero(id, 35));
+  EXPECT_DEATH(ByteAt(id, 35 << kPageShift) = 1, "");
+  memset(BytesOf(id), 2, 35 << kPageShift);
+  // Across the end of that memory, and back.
+  EXPECT_TRUE(arena_->ResizeLarge(id, 45));
+  EXPECT_EQ(BytesOf(id)[(35 << kPageShift) - 1], 2);
+  EXPECT_EQ(BytesOf(id)[35 << kPageShift], 0);
+  memset(BytesOf(id), 3, 45 << kPageShift);
+  EXPECT_DEATH(ByteAt(id, 45 << kPageShift) = 1, "");
+  EXPECT_TRUE(arena_->ResizeLarge(id, 10));
+  EXPECT_EQ(BytesOf(id)[(10 << kPageShift) - 1], 3);
+  EXPECT_DEATH(ByteAt(id, 10 << kPageShift) = 1, "");
+  EXPECT_DEATH(ByteAt(id, 44 << kPageShift) = 1, "");
+  EXPECT_TRUE(arena_->ResizeLarge(id, 50));
+  EXPECT_EQ(BytesOf(id)[(10 << kPageShift) - 1], 3);
+  for (int page = 10; page < 50; page++) EXPECT_EQ(BytesOf(id)[page << kPageShift], 0);
+  arena_->FreeLarge(id);
+  EXPECT_DEATH(ByteAt(id, 0) = 1, "");
+  EXPECT_DEATH(ByteAt(id, 39 << kPageShift) = 1, "");
+}
+
+// The border lies in that memory and behind it: a refusal of either half changes nothing.
+TEST_P(ArenaGuardsTest, TheBorderStaysWhereItIs) {
+  if (!GetParam()) GTEST_SKIP() << "no guard has memory there";
+  arena_->FreeLarge(Large(60, 1));
+  const SpanId id = arena_->AllocateLarge(20, kPageSize, false, 30);
+  memset(BytesOf(id), 2, 20 << kPageShift);
+  for (Call call : {Call::kUnguard, Call::kUnprotect}) {
+    injector_.Refuse(call, ENOMEM, 1, 1);
+    EXPECT_FALSE(arena_->ResizeLarge(id, 45));
+    injector_.Reset();
+    EXPECT_EQ(PageMap::Record<LargeObject>(id)->pages, 20u);
+    EXPECT_DEATH(ByteAt(id, 20 << kPageShift) = 1, "");
+    EXPECT_DEATH(ByteAt(id, 44 << kPageShift) = 1, "");
+  }
+  ASSERT_TRUE(arena_->ResizeLarge(id, 45));
+  memset(BytesOf(id), 2, 45 << kPageShift);
+  injector_.Refuse(Call::kProtect, ENOMEM, 1, 1);
+  EXPECT_FALSE(arena_->ResizeLarge(id, 10));
+  EXPECT_EQ(BytesOf(id)[(45 << kPageShift) - 1], 2);
+  injector_.Reset();
+  injector_.Refuse(Call::kGuard, ENOMEM, 1, 1);
+  injector_.Refuse(Call::kProtect, ENOMEM, 2, 1);
+  EXPECT_FALSE(arena_->ResizeLarge(id, 10));
+  injector_.Reset();
+  EXPECT_EQ(BytesOf(id)[(40 << kPageShift) - 1], 2);
+  ByteAt(id, 44 << kPageShift) = 1;
+  // From now on nobody marks guards here: those that are marked open all the same.
+  ASSERT_TRUE(arena_->ResizeLarge(id, 50));
+  memset(BytesOf(id), 3, 50 << kPageShift);
+  EXPECT_DEATH(ByteAt(id, 50 << kPageShift) = 1, "");
+  arena_->FreeLarge(id);
+}
+
+// What is too long for the room it is given has a guard all the same.
+TEST_P(ArenaGuardsTest, RoomThatIsNotThereCostsNoGuard) {
+  const SpanId id = arena_->AllocateLarge(20, kPageSize, true, Arena::kMaxRunPages - 1);
+  EXPECT_TRUE(IsShut(id, -1));
+  EXPECT_TRUE(IsShut(id, 20 << kPageShift));
+  EXPECT_FALSE(arena_->ResizeLarge(id, 21));
+  arena_->FreeLarge(id);
+}
+
+TEST_P(ArenaGuardsTest, WhatHasMovedLeavesNothing) {
+  const SpanId from = Large(40, 5);
+  const SpanId to = arena_->AllocatePlace(60, kPageSize, 60);
+  ASSERT_TRUE(arena_->MoveLarge(from, to));
+  EXPECT_EQ(BytesOf(to)[(40 << kPageShift) - 1], 5);
+  EXPECT_EQ(BytesOf(to)[40 << kPageShift], 0);
+  EXPECT_DEATH(ByteAt(from, 0) = 1, "");
+  EXPECT_DEATH(ByteAt(to, -1) = 1, "");
+  EXPECT_DEATH(ByteAt(to, 60 << kPageShift) = 1, "");
+  EXPECT_EQ(arena_->statistics().dirty_bytes, 0u);
+  EXPECT_TRUE(arena_->ResizeLarge(to, 100));
+  arena_->FreeLarge(to);
+  EXPECT_EQ(arena_->statistics().dirty_bytes, 0u);  // in pieces, it may be
+}
+
 // Objects come and go, grow and shrink; each is zeros at first and nobody else's afterwards.
 TEST_P(ArenaGuardsTest, NobodySharesMemory) {
   Random random(3);
@@ -185,15 +272,20 @@ TEST_P(ArenaGuardsTest, NobodySharesMemory) {
   for (int round = 0; round < 3000; round++) {
     if (objects.size() < 20 || random.Below(2) == 0) {
       const PageCount pages = 9 + random.Below(60);
-      const SpanId id = arena_->AllocateLarge(pages, kPageSize, true, random.Below(8));
+      const SpanId id = arena_->AllocateLarge(pages, kPageSize, true, random.Below(40));
       ASSERT_NE(id, kNoSpan);
       for (PageCount i = 0; i < pages; i++) ASSERT_EQ(BytesOf(id)[i << kPageShift], 0);
       objects.push_back({id, pages});
     } else {
       Object& object = objects[random.Below(static_cast<uint32_t>(objects.size()))];
       check(object);
-      const PageCount pages = object.pages - 3 + random.Below(8);
-      if (arena_->ResizeLarge(object.id, pages)) object.pages = pages;
+      const PageCount pages = object.pages - 3 + random.Below(20);
+      if (arena_->ResizeLarge(object.id, pages)) {
+        for (PageCount i = object.pages; i < pages; i++) {
+          ASSERT_EQ(BytesOf(object.id)[i << kPageShift], 0);
+        }
+        object.pages = pages;
+      }
       std::swap(object, objects.back());
     }
     Object& last = objects.back();
@@ -217,11 +309,15 @@ TEST_P(ArenaGuardsTest, RefusalsLoseNothing) {
       std::set<SpanId> there;
       injector_.Refuse(call, ENOMEM, nth, 1);
       for (int i = 0; i < 160; i++) {
-        const PageCount pages = 9 + i % 5 * 4;
-        const SpanId id = arena_->AllocateLarge(pages, kPageSize, true);
+        PageCount pages = 9 + i % 5 * 4;
+        const SpanId id = arena_->AllocateLarge(pages, kPageSize, true, i % 4 * pages);
         if (id == kNoSpan) continue;
         ASSERT_TRUE(IsZero(id, pages)) << os::CallName(call);
+        if (arena_->ResizeLarge(id, pages + i % 9)) pages += i % 9;
+        ASSERT_TRUE(IsZero(id, pages)) << os::CallName(call);
         memset(BytesOf(id), 9, pages << kPageShift);
+        if (i % 3 == 0 && arena_->ResizeLarge(id, pages - i % 11)) pages -= i % 11;
+        ASSERT_EQ(BytesOf(id)[(pages << kPageShift) - 1], 9);
         ASSERT_TRUE(there.insert(id).second);
         if (there.size() < 4) continue;
         arena_->FreeLarge(*there.begin());

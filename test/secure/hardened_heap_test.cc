@@ -94,6 +94,32 @@ TEST_F(HardenedHeapTest, ContentsStayWhenAnObjectIsResized) {
   Free(object);
 }
 
+// As a list grows: in place, into memory of freed ones, and by moving; the old place is shut.
+TEST_F(HardenedHeapTest, WhatALargeObjectGainsIsZeros) {
+  if (!secure_policy.guards_large) GTEST_SKIP() << "large objects have no guards";
+  for (int round = 0; round < 5; round++) {
+    size_t size = 40000;
+    char* object = Filled(size, 7);
+    size_t moves = 0;
+    while (size < 3000000) {
+      const size_t old_size = size;
+      char* const old = object;
+      size += size / 8;
+      object = static_cast<char*>(Realloc(old, size));
+      for (size_t i = old_size; i < size; i++) ASSERT_EQ(object[i], 0) << size;
+      for (size_t i = 0; i < old_size; i += 512) ASSERT_EQ(object[i], 7) << size;
+      memset(object, 7, size);
+      EXPECT_EQ(UsableSize(object), size);
+      if (object == old) continue;
+      moves++;
+      if (round < 4) continue;
+      EXPECT_DEATH(*const_cast<volatile char*>(old) = 1, "");
+    }
+    EXPECT_LE(moves, 7u);  // it is given room to double
+    Free(object);
+  }
+}
+
 TEST_F(HardenedHeapTest, ZeroedIsZeroed) {
   for (int round = 0; round < 50; round++) {
     for (size_t size : {1u, 24u, 1000u, 30000u, 100000u}) {
