@@ -28,7 +28,6 @@ void SlowFree(void* object);
 
 // The same, where the caller says how large the object was made: kAnySize if it does not; and how
 // it was aligned: 0 if it may have been resized since. Hardened heaps check it.
-inline constexpr size_t kAnySize = SIZE_MAX;
 void SlowFreeSized(void* object, size_t size, size_t alignment);
 
 // A slot that is at hand, or null: then SlowMalloc.

@@ -110,6 +110,16 @@ void RequireSmallSize(const void* object, SizeClass size_class, size_t size, siz
   if (!fits) FatalAt(kWrongSize, object);
 }
 
+MESH_NOINLINE void KeepRest(ThreadLocalHeap* heap, Quarantine::Kept rest) {
+  if (heap->KeepRest(rest)) Runtime::Get().OnSlowPath();
+}
+
+// The end of each free: what SlotGuard has freed. The thread is busy.
+MESH_ALWAYS_INLINE void KeepFreed(ThreadLocalHeap* heap, void* slot, PageEntry entry) {
+  Quarantine::Kept rest;
+  if (MESH_UNLIKELY(!heap->KeepHardened({slot, entry}, &rest))) KeepRest(heap, rest);
+}
+
 void FreeSmall(void* object, PageEntry entry, size_t size, size_t alignment) {
   SizeClass size_class = entry.size_class();
   if (!IsStart(object, entry)) {
@@ -125,9 +135,7 @@ void FreeSmall(void* object, PageEntry entry, size_t size, size_t alignment) {
     return Runtime::Get().global().FreeDirect(object, size_class);
   }
   SlotGuard::Free(object, size_class);
-  Quarantine::Kept rest;
-  if (heap->KeepHardened({object, entry}, &rest)) return;
-  if (heap->KeepRest(rest)) Runtime::Get().OnSlowPath();
+  KeepFreed(heap, object, entry);
 }
 
 void FreeLarge(void* object, size_t size, size_t alignment) {
@@ -260,21 +268,12 @@ MESH_NOINLINE void FreeSlowly(void* object, size_t size, size_t alignment) {
   zero_objects.Free(object);
 }
 
-// The thread is busy until then.
-MESH_NOINLINE void KeepRestBusily(Quarantine::Kept rest) {
-  if (thread_state.own_heap->KeepRest(rest)) Runtime::Get().OnSlowPath();
-  thread_state.is_busy = false;
-}
-
-// What SlotGuard has freed; the thread is not busy. Out of line, for want of registers.
+// The thread is not busy. Out of line, for want of registers.
 MESH_NOINLINE void KeepQuickly(void* slot, PageEntry entry) {
   // A signal handler that sleeps would empty the heap.
   thread_state.is_busy = true;
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  Quarantine::Kept rest;
-  if (MESH_UNLIKELY(!thread_state.own_heap->KeepHardened({slot, entry}, &rest))) {
-    return KeepRestBusily(rest);
-  }
+  KeepFreed(thread_state.own_heap, slot, entry);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   thread_state.is_busy = false;
 }
@@ -286,7 +285,6 @@ MESH_ALWAYS_INLINE void FreeQuickly(void* object, size_t size, size_t alignment)
   const bool is_usual = (alignment == 0 || alignment == kMinAlignment) && heap != nullptr &&
                         !thread_state.is_busy && heap->IsSlot(object, entry);
   if (MESH_UNLIKELY(!is_usual)) return FreeSlowly(object, size, alignment);
-  static_assert(kAnySize == SlotGuard::kAnySize);
   switch (SlotGuard::TryFree(object, entry, size)) {
     case SlotGuard::Tried::kDone:
       return KeepQuickly(object, entry);

@@ -37,10 +37,10 @@ void FillEnd(char* behind, size_t bytes) {
 constinit std::atomic<bool> SlotGuard::looks_before_{true};
 constinit std::atomic<bool> SlotGuard::has_threads_{false};
 
-size_t SlotGuard::SlackOf(const std::atomic<uint8_t>* state) {
+MESH_ALWAYS_INLINE size_t SlotGuard::SlackOf(const std::atomic<uint8_t>* state) {
   const uint8_t first = state[0].load(std::memory_order_relaxed) & ~kFreed;
+  if (MESH_LIKELY(IsShort(first))) return first;
   if (first == kWhole) return 0;
-  if (IsShort(first)) return first;
   const size_t high = first & ~kLong;
   return (high << 8 | state[1].load(std::memory_order_relaxed)) + 1;
 }
@@ -73,11 +73,14 @@ MESH_ALWAYS_INLINE bool SlotGuard::IsUntouched(const void* slot, SizeClass size_
          IsEndWhole(Behind(slot, size_class), slack);
 }
 
-void SlotGuard::RequireUntouched(const void* slot, SizeClass size_class) {
+MESH_ALWAYS_INLINE void SlotGuard::LookAt(const void* slot, SizeClass size_class) {
   if (!secure_policy.clears) return;
-  if (!IsUntouched(slot, size_class, SlackOf(StateOf(slot)))) {
-    RefuseTouched(slot);
-  }
+  const bool is_untouched = IsUntouched(slot, size_class, SlackOf(StateOf(slot)));
+  if (MESH_UNLIKELY(!is_untouched)) RefuseTouched(slot);
+}
+
+void SlotGuard::RequireUntouched(const void* slot, SizeClass size_class) {
+  LookAt(slot, size_class);
 }
 
 void SlotGuard::Hand(void* slot, SizeClass size_class, size_t size, bool zeroed) {
@@ -159,15 +162,9 @@ void SlotGuard::Resize(void* object, SizeClass size_class, size_t size) {
 void SlotGuard::Settle(void* const* slots, uint32_t count, SizeClass size_class) {
   for (uint32_t i = 0; i < count; i++) {
     void* slot = slots[i];
-    std::atomic<uint8_t>* state = StateOf(slot);
-    const uint8_t seen = state->load(std::memory_order_relaxed);
     // A slot that nobody has had since it came from the global heap has no state.
-    if (seen == 0) continue;
-    if (secure_policy.clears) {
-      const size_t slack = IsShort(seen & ~kFreed) ? seen & ~kFreed : SlackOf(state);
-      const bool is_untouched = IsUntouched(slot, size_class, slack);
-      if (MESH_UNLIKELY(!is_untouched)) RefuseTouched(slot);
-    }
+    if (StateOf(slot)->load(std::memory_order_relaxed) == 0) continue;
+    LookAt(slot, size_class);
     Forget(slot, size_class);
   }
 }

@@ -46,7 +46,6 @@ class SlotGuard {
   // `made`: the size that it has to have; kAnySize: any. kNot: nothing has been done. kSecond:
   // RefuseSecond() has to follow.
   enum class Tried { kDone, kNot, kSecond };
-  static constexpr size_t kAnySize = SIZE_MAX;
   static MESH_ALWAYS_INLINE Tried TryFree(void* object, PageEntry entry, size_t made);
   // Ends the program. To the compiler it returns, so that it may be jumped to.
   static void RefuseSecond(const void* object);
@@ -111,6 +110,8 @@ class SlotGuard {
   // Of an object whose state was `seen`. Returns: another thread has freed it since.
   static MESH_ALWAYS_INLINE bool MarkFreed(std::atomic<uint8_t>* state, uint8_t seen);
   static bool IsUntouched(const void* slot, SizeClass size_class, size_t slack);
+  // RequireUntouched(), in a loop.
+  static void LookAt(const void* slot, SizeClass size_class);
   static void RequireEnd(void* object, SizeClass size_class, size_t slack);
   static void RequireBefore(const void* object);
   // Whether it is the first of its span: nobody knows what lies before it.

@@ -33,6 +33,8 @@ inline constexpr SizeClass kNoClass = 0;
 inline constexpr size_t kMinAlignment = 16;
 // Largest request that is served from a span with other objects [bytes].
 inline constexpr size_t kMaxSmallSize = 32 * kKiB;
+// In place of a size: the caller does not say which one the object has.
+inline constexpr size_t kAnySize = SIZE_MAX;
 // From this alignment on, objects are placed in spans that are never meshed [bytes]: buffers of
 // O_DIRECT reads are aligned to 512 and more, and no write barrier stops the device.
 inline constexpr size_t kPinnedAlignment = 512;
