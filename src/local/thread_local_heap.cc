@@ -6,6 +6,7 @@
 #include <new>
 
 #include "src/secure/policy.h"
+#include "src/secure/slot_guard.h"
 
 namespace mesh {
 
@@ -111,6 +112,7 @@ void* ThreadLocalHeap::Refill(SizeClass size_class) {
   }
   if (got == 0) return nullptr;
   vector.set_size(got);
+  if (secure_policy.has_states > 0) SlotGuard::Prefetch({vector.slots(), got});
   return TakeAny(size_class);
 }
 

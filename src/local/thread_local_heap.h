@@ -21,6 +21,7 @@
 #include "src/local/quarantine.h"
 #include "src/local/rest_state.h"
 #include "src/local/shuffle_vector.h"
+#include "src/secure/slot_guard.h"
 #include "src/sizeclass/size_class.h"
 
 namespace mesh {
@@ -102,7 +103,7 @@ class ThreadLocalHeap {
       }
       if (MESH_UNLIKELY(!quarantine_->Swap(kept, random_, rest))) return false;
       // Handed out soon, and in no cache for long.
-      __builtin_prefetch(rest->slot(), 1);
+      SlotGuard::PrefetchOne(rest->slot());
     }
     return VectorOf(rest->entry()).PushIf(rest->slot(), [] { return true; });
   }

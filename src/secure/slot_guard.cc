@@ -12,6 +12,9 @@ constinit SecurePolicy secure_policy;
 
 namespace {
 
+// Slots whose memory is asked for before it is looked at.
+constexpr uint32_t kLooksAhead = 8;
+
 // Any address and length.
 bool IsZero(const char* at, size_t bytes) {
   const size_t blocks = bytes & ~(SlotEnd::kMostBytes - 1);
@@ -162,6 +165,7 @@ void SlotGuard::Resize(void* object, SizeClass size_class, size_t size) {
 void SlotGuard::Settle(void* const* slots, uint32_t count, SizeClass size_class) {
   for (uint32_t i = 0; i < count; i++) {
     void* slot = slots[i];
+    if (i + kLooksAhead < count) PrefetchOne(slots[i + kLooksAhead]);
     // A slot that nobody has had since it came from the global heap has no state.
     if (StateOf(slot)->load(std::memory_order_relaxed) == 0) continue;
     LookAt(slot, size_class);
