@@ -47,10 +47,10 @@ Compactor::Compactor(std::span<SizeClassHeap> heaps, const ProgramClassList& pro
 
 SizeClassHeap* Compactor::After(SizeClassHeap* heap) const {
   if (heap->program_heap() != 0) {
-    return heap->next_program_class() != nullptr ? heap->next_program_class() : heaps_.data();
+    return heap->next_program_class() != nullptr ? heap->next_program_class() : First();
   }
-  if (heap != &heaps_.back()) return heap + 1;
-  return program_classes_.front() != nullptr ? program_classes_.front() : heaps_.data();
+  if (heap != &heaps_.front()) return heap - 1;
+  return program_classes_.front() != nullptr ? program_classes_.front() : First();
 }
 
 // False when this thread or process must not mesh, or there is no scratch memory.
@@ -94,17 +94,26 @@ void Compactor::RefreshBudgetLocked() {
   budget_.Refresh(pages, meshed_pages);
 }
 
-// How the classes share the mappings that are left.
-void Compactor::ChooseFrames() {
+// By what the classes would need, and the mappings that are left.
+void Compactor::SetPrice() {
   for (size_t i = 0; i < heaps_.size(); i++) {
-    FrameDemand demand = heaps_[i].demand();
+    MeshDemand demand = heaps_[i].demand();
     if (!MayMove(kSizeClasses[heaps_[i].size_class()])) demand.pages = demand.plain_pages = 0;
-    demand.made_units = made_units_[i];
     scratch_->demands[i] = demand;
   }
-  static_assert(kClassCount <= kMostClasses);
-  PlanFrames({scratch_->demands, heaps_.size()}, static_cast<uint64_t>(budget_.left()),
-             frame_units_);
+  price_ =
+      PriceOfMappings({scratch_->demands, heaps_.size()}, static_cast<uint64_t>(budget_.left()));
+}
+
+// Whether any mapping would save as much in a class of the main heap.
+bool Compactor::IsWorthPrice(const SizeClassHeap& heap) const {
+  const MeshDemand& demand = scratch_->demands[heap.size_class() - 1];
+  if (demand.pages == 0) return false;
+  for (uint32_t i = 0; i < kSpanLengths; i++) {
+    const SpanDemand spans = DemandOf(demand, i);
+    if (spans.spans > 1 && CountLeaders(spans, price_) < spans.spans) return true;
+  }
+  return false;
 }
 
 // Whether the barrier of this pass may hold back stores to objects of the class.
@@ -222,7 +231,7 @@ uint32_t Compactor::Fold(const PassLimits& limits, bool wait) {
     lock_.Unlock();
   }
   if (may_begin && table.Open().ok()) {
-    if (fold_heap_ == nullptr) fold_heap_ = heaps_.data();
+    if (fold_heap_ == nullptr) fold_heap_ = First();
     for (size_t classes = 0; classes < heap_count() && os::MonotonicNs() < limits.deadline_ns;) {
       SizeClassHeap& heap = *fold_heap_;
       if (MayMove(kSizeClasses[heap.size_class()]) && heap.statistics().meshed > 0) {
@@ -320,8 +329,7 @@ bool Compactor::MeshBatch(bool wait, PassResult* result) {
   bool is_over = meshed.barrier_failed || budget_.is_exhausted();
   lock_.Unlock();
   result->freed += size_t{meshed.pages_freed} << kPageShift;
-  // Spans that were in no frame may be worth a mapping, now that others are done.
-  p.may_mesh_rest |= p.frame > 1 && meshed.pages_freed > 0;
+  p.may_mesh_rest |= PriceOf(*p.heap) > 0 && meshed.pages_freed > 0;
   if (is_over) {
     p.next = p.groups;
     p.heap->NoteChanged();

@@ -25,6 +25,8 @@
 #include "src/global/size_class_heap.h"
 #include "src/meshing/group_packer.h"
 #include "src/meshing/mesher.h"
+#include "src/meshing/run_packer.h"
+#include "src/meshing/run_planner.h"
 
 namespace mesh {
 
@@ -141,12 +143,14 @@ class Compactor {
     Bitmap bits[kMaxCandidates];
     Bitmap group_bits[kMaxCandidates];
     uint32_t order[kMaxCandidates];
-    uint32_t group[kMaxCandidates];
+    uint32_t group[kMaxCandidates + 1];
     uint32_t group_count[kMaxCandidates];
     uint32_t members[kMaxCandidates];
     uint16_t counts[kMaxCandidates];
     PackerBlock blocks[kMaxCandidates / PackerBlock::kColumns];
-    FrameDemand demands[kClassCount];
+    uint8_t joined[kMaxCandidates];         // of RunArrays
+    uint64_t rows[4][kMaxCandidates / 64];  // of RunRows
+    MeshDemand demands[kClassCount];
   };
 
   // Where a pass stands in a class; between passes too.
@@ -158,12 +162,13 @@ class Compactor {
     bool is_surveyed = false;       // to the end
     uint32_t found = 0;             // candidates
     uint32_t units = 0;             // length of the spans that are planned for
-    uint32_t frame = 1;             // so many of them in a row are planned as one
-    uint32_t count = 0;             // what is planned for: spans, or frames of them
-    bool is_packing = false;        // the plan is being made
-    bool was_brief = false;         // a plan was made that a longer look may improve
-    bool may_mesh_rest = false;     // in shorter frames
+    uint32_t count = 0;             // of them
+    uint32_t leaders = 0;        // if not 0: the plan is made in runs, and the first so many lead
+    bool is_packing = false;     // the plan is being made
+    bool was_brief = false;      // a plan was made that a longer look may improve
+    bool may_mesh_rest = false;  // with mappings that others have left
     PackProgress packing;
+    RunProgress runs;
     uint32_t groups = 0;  // of the plan
     uint32_t next = 0;    // first group that is not meshed
   };
@@ -173,13 +178,16 @@ class Compactor {
     for (SizeClassHeap& heap : heaps_) visit(heap);
     program_classes_.ForEach(visit);
   }
-  // The class that comes after another, round all heaps.
+  // The class that a pass begins with, and that comes after another, round all heaps: from the
+  // largest objects down. Spans of those save most for a mapping; where the estimates of what
+  // mappings are needed for are wrong, the last to come should be whom it costs least.
+  SizeClassHeap* First() const { return &heaps_.back(); }
   SizeClassHeap* After(SizeClassHeap* heap) const;
   size_t heap_count() const { return heaps_.size() + program_classes_.size(); }
-  // Units of the frames to make in the class. Mappings are shared out to the main heap's classes;
-  // those of program heaps get none for frames, so each of their spans costs one.
-  uint32_t FrameUnits(const SizeClassHeap& heap) const REQUIRES(pass_lock_) {
-    return heap.program_heap() != 0 ? 1 : frame_units_[heap.size_class() - 1];
+  // Pages that a mapping has to save in the class, or 0. Mappings are shared out to the main heap's
+  // classes; those of program heaps are meshed span by span.
+  double PriceOf(const SizeClassHeap& heap) const REQUIRES(pass_lock_) {
+    return heap.program_heap() != 0 ? 0 : price_;
   }
 
   bool Enter(bool wait) TRY_ACQUIRE(true, lock_);
@@ -190,7 +198,8 @@ class Compactor {
   bool EnterPass(bool wait) TRY_ACQUIRE(true, pass_lock_);
   bool PrepareLocked() REQUIRES(pass_lock_, lock_);
   void RefreshBudgetLocked() REQUIRES(lock_);
-  void ChooseFrames() REQUIRES(pass_lock_);
+  void SetPrice() REQUIRES(pass_lock_);
+  bool IsWorthPrice(const SizeClassHeap& heap) const REQUIRES(pass_lock_);
   bool MayMove(const SizeClassInfo& info) const;
   void CoverSegmentsLocked() REQUIRES(lock_);
   void LetOthersIn() const;
@@ -201,7 +210,12 @@ class Compactor {
   void Trim(bool keeps_recent, PassResult* result) REQUIRES(pass_lock_);
   void Survey() REQUIRES(pass_lock_);
   void BeginPlan() REQUIRES(pass_lock_);
-  void AddCandidate(const Candidate& candidate, uint32_t taken) REQUIRES(pass_lock_);
+  void AddCandidate(const Candidate& candidate) REQUIRES(pass_lock_);
+  void Arrange() REQUIRES(pass_lock_);
+  uint32_t ListByKind(uint32_t* groups) REQUIRES(pass_lock_);
+  uint32_t RankStretches(uint32_t first, uint32_t end) REQUIRES(pass_lock_);
+  bool IsJoined(const Candidate& before, const Candidate& span, bool leads) const
+      REQUIRES(pass_lock_);
   void Plan(uint64_t looks) REQUIRES(pass_lock_);
   void SortPlan() REQUIRES(pass_lock_);
   bool MeshBatch(bool wait, PassResult* result) REQUIRES(pass_lock_);
@@ -228,9 +242,8 @@ class Compactor {
   WaitMeter meter_;
   Scratch* scratch_ GUARDED_BY(pass_lock_) = nullptr;
   Progress progress_ GUARDED_BY(pass_lock_);
-  // Of each class: the frames to make, and those that were made last; in units.
-  uint8_t frame_units_[kClassCount] GUARDED_BY(pass_lock_) = {};
-  uint8_t made_units_[kClassCount] GUARDED_BY(pass_lock_) = {};
+  // Pages that a mapping has to save; 0: there are enough for every span.
+  double price_ GUARDED_BY(pass_lock_) = 0;
   uint32_t batch_pages_ GUARDED_BY(pass_lock_) = kFirstBatch;
   uint32_t holds_ GUARDED_BY(lock_) = 0;
   size_t covered_bytes_ GUARDED_BY(lock_) = 0;

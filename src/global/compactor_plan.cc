@@ -1,6 +1,7 @@
 // Compactor, the half that decides what: surveys, plans, and what goes into a batch. See
 // compactor.h.
 #include <algorithm>
+#include <bit>
 
 #include "src/global/compactor.h"
 #include "src/meshing/edges.h"
@@ -18,16 +19,15 @@ constexpr uint32_t kMaxGroupMembers = 64;
 constexpr uint64_t kDenseShare = 4;
 constexpr uint64_t kDenseBytes = 4 * kPageSize;
 
-// Whether a span is the next one in a frame: it lies behind the last, and its memory does.
-bool Follows(const SizeClassHeap::Candidate& span, const SizeClassHeap::Candidate& last,
-             PageCount pages) {
-  return span.id == last.id + pages && GoesOn(last.backing, span.backing, pages);
-}
+// Spans that are chosen to lead in one go: as many neighbours as a class cuts from one piece.
+constexpr uint32_t kStretch = 64;
+// Of a place in a list: it is in the order already.
+constexpr uint32_t kTaken = UINT32_MAX;
 
 }  // namespace
 
 void Compactor::BeginClass(const PassLimits& limits, PassResult* result) {
-  if (next_heap_ == nullptr) next_heap_ = heaps_.data();
+  if (next_heap_ == nullptr) next_heap_ = First();
   SizeClassHeap& heap = *next_heap_;
   next_heap_ = After(next_heap_);
   if (limits.program_heap != 0 && heap.program_heap() != limits.program_heap) return;
@@ -54,15 +54,13 @@ void Compactor::BeginClass(const PassLimits& limits, PassResult* result) {
     heap.NoteChanged();
     return;
   }
-  if (heap.program_heap() == 0) ChooseFrames();
-  const uint32_t units = FrameUnits(heap);
-  result->is_limited |= units != 1;
-  if (units == kNoFrame) {
-    heap.NoteChanged();  // for when there are mappings
-    return;
-  }
   if (heap.program_heap() == 0) {
-    made_units_[heap.size_class() - 1] = static_cast<uint8_t>(units);
+    SetPrice();
+    result->is_limited |= price_ > 0;
+    if (price_ > 0 && !IsWorthPrice(heap)) {
+      heap.NoteChanged();  // for when there are mappings
+      return;
+    }
   }
   progress_ = {};
   progress_.heap = &heap;
@@ -91,82 +89,153 @@ void Compactor::Survey() {
   p.is_surveyed = p.cursor == kNoSpan;
 }
 
-// Adds a span to the frame that is being made, which has `taken` already.
-void Compactor::AddCandidate(const Candidate& candidate, uint32_t taken) {
+void Compactor::AddCandidate(const Candidate& candidate) {
   Progress& p = progress_;
   Scratch& s = *scratch_;
-  if (taken == 0) {
-    s.ids[p.count] = candidate.id;
-    s.bits[p.count] = candidate.bits;
-    s.counts[p.count] = candidate.in_use;
-    return;
-  }
-  uint32_t slots = kSizeClasses[p.heap->size_class()].slots * p.units;
-  s.bits[p.count] |= candidate.bits.ShiftedUp(static_cast<SlotIndex>(taken * slots));
-  s.counts[p.count] = static_cast<uint16_t>(s.counts[p.count] + candidate.in_use);
+  s.ids[p.count] = candidate.id;
+  s.bits[p.count] = candidate.bits;
+  s.counts[p.count++] = candidate.in_use;
 }
 
 void Compactor::BeginPlan() {
   Progress& p = progress_;
-  PageCount pages = kSizeClasses[p.heap->size_class()].unit_pages * p.units;
-  p.frame = FrameUnits(*p.heap) / p.units;
-  if (p.frame == 0) p.frame = 1;
-  p.count = 0;
-  uint32_t taken = 0;
-  const Candidate* last = nullptr;
-  for (const Candidate& candidate : std::span(scratch_->found).first(p.found)) {
-    if (candidate.units != p.units) continue;
-    if (taken > 0 && !Follows(candidate, *last, pages)) taken = 0;
-    AddCandidate(candidate, taken++);
-    last = &candidate;
-    if (taken < p.frame) continue;
-    p.count++;
-    taken = 0;
-  }
   p.next = 0;
   p.groups = 0;
+  p.count = 0;
+  p.leaders = 0;
   p.packing = {};
+  p.runs = {};
+  if (PriceOf(*p.heap) > 0) {
+    Arrange();
+  } else {
+    for (const Candidate& candidate : std::span(scratch_->found).first(p.found)) {
+      if (candidate.units == p.units) AddCandidate(candidate);
+    }
+  }
   p.is_packing = p.count > 1;
+}
+
+// Lists the spans of the length, as places in found[], in sorted[]: those that lead groups by where
+// their memory lies, then the plain ones by their addresses. Returns: how many.
+uint32_t Compactor::ListByKind(uint32_t* groups) {
+  Progress& p = progress_;
+  Scratch& s = *scratch_;
+  uint32_t count = 0;
+  for (bool is_plain : {false, true}) {
+    for (uint32_t i = 0; i < p.found; i++) {
+      const Candidate& span = s.found[i];
+      if (span.units != p.units || (span.backing == kNoBackingPage) != is_plain) continue;
+      s.sorted[count++] = i;
+    }
+    if (!is_plain) *groups = count;
+  }
+  std::sort(s.sorted, s.sorted + *groups,
+            [&s](uint32_t a, uint32_t b) { return s.found[a].backing < s.found[b].backing; });
+  return count;
+}
+
+// Cuts the spans of sorted[first] to sorted[end] into stretches of neighbours, whose beginnings are
+// in group[], and lists them in order[], the fullest first. Returns: stretches.
+uint32_t Compactor::RankStretches(uint32_t first, uint32_t end) {
+  Scratch& s = *scratch_;
+  uint32_t count = 0;
+  for (uint32_t i = first; i < end; i++) {
+    const bool goes_on = i > first && i - s.group[count - 1] < kStretch &&
+                         IsJoined(s.found[s.sorted[i - 1]], s.found[s.sorted[i]], false);
+    if (!goes_on) {
+      s.members[count] = 0;
+      s.order[count] = count;
+      s.group[count++] = i;
+    }
+    s.members[count - 1] += s.found[s.sorted[i]].in_use;
+  }
+  s.group[count] = end;
+  std::sort(s.order, s.order + count, [&s](uint32_t a, uint32_t b) {
+    return uint64_t{s.members[a]} * (s.group[b + 1] - s.group[b]) >
+           uint64_t{s.members[b]} * (s.group[a + 1] - s.group[a]);
+  });
+  return count;
+}
+
+// Whether a span lies right behind another one: its addresses do, or the memory that it shows or,
+// where it leads, will show.
+bool Compactor::IsJoined(const Candidate& before, const Candidate& span, bool leads) const {
+  const PageCount pages = kSizeClasses[progress_.heap->size_class()].unit_pages * progress_.units;
+  if (!GoesOn(before.backing, span.backing, pages)) return false;
+  return leads || span.backing != kNoBackingPage || span.id == before.id + pages;
+}
+
+// Puts the spans in the order that PackRuns() wants. Groups lead, since one that follows takes all
+// its spans along; then stretches of neighbours that are fuller than others, since what is full
+// fits nowhere.
+void Compactor::Arrange() {
+  Progress& p = progress_;
+  Scratch& s = *scratch_;
+  const SizeClassInfo& info = kSizeClasses[p.heap->size_class()];
+  uint32_t groups = 0;
+  const uint32_t count = ListByKind(&groups);
+  if (count < 2) return;
+  SpanDemand demand = DemandOf(s.demands[p.heap->size_class() - 1], std::countr_zero(p.units));
+  demand.spans = count;
+  demand.plain = count - groups;
+  uint64_t in_use = 0;
+  for (uint32_t i = 0; i < count; i++) in_use += s.found[s.sorted[i]].in_use;
+  demand.live = static_cast<double>(in_use) / (double{1} * count * info.slots * p.units);
+  p.leaders = CountLeaders(demand, price_);
+  if (p.leaders == count) return;
+  const Candidate* last = nullptr;
+  auto add = [&](uint32_t& place) {
+    const Candidate& span = s.found[place];
+    const bool leads = p.count < p.leaders;
+    const bool is_first = p.count == 0 || p.count == p.leaders;
+    s.joined[p.count] = !is_first && IsJoined(*last, span, leads);
+    AddCandidate(span);
+    last = &span;
+    place = kTaken;
+  };
+  const uint32_t stretches = RankStretches(groups, count);
+  for (uint32_t i = 0; i < groups && p.count < p.leaders; i++) add(s.sorted[i]);
+  for (uint32_t i = 0; i < stretches; i++) {
+    const uint32_t* first = s.group + s.order[i];
+    for (uint32_t at = first[0]; at < first[1] && p.count < p.leaders; at++) add(s.sorted[at]);
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    if (s.sorted[i] != kTaken) add(s.sorted[i]);
+  }
 }
 
 void Compactor::Plan(uint64_t looks) {
   Progress& p = progress_;
   Scratch& s = *scratch_;
   const SizeClassInfo& info = kSizeClasses[p.heap->size_class()];
-  PackLimits limits{static_cast<SlotIndex>(info.slots * p.units * p.frame), kMaxGroupMembers,
-                    looks};
-  PackerArrays arrays{s.order, s.group, s.group_bits, s.group_count, s.members, s.blocks};
-  if (!PackSome({s.bits, p.count}, {s.counts, p.count}, limits, arrays, kLooksPerStep,
-                &p.packing)) {
-    return;
+  const PackLimits limits{static_cast<SlotIndex>(info.slots * p.units), kMaxGroupMembers, looks};
+  const std::span<const Bitmap> bits{s.bits, p.count};
+  const std::span<const uint16_t> counts{s.counts, p.count};
+  if (p.leaders > 0) {
+    const RunArrays arrays{s.joined,      s.group,  s.members,
+                           s.group_count, s.blocks, {s.rows[0], s.rows[1], s.rows[2], s.rows[3]}};
+    if (!PackRuns(bits, counts, p.leaders, limits, arrays, kLooksPerStep, &p.runs)) return;
+    p.groups = p.runs.groups;
+  } else {
+    const PackerArrays arrays{s.order, s.group, s.group_bits, s.group_count, s.members, s.blocks};
+    if (!PackSome(bits, counts, limits, arrays, kLooksPerStep, &p.packing)) return;
+    p.groups = NumberByAddress({s.ids, p.count}, p.packing.groups, arrays);
   }
   p.is_packing = false;
-  p.groups = NumberByAddress({s.ids, p.count}, p.packing.groups, arrays);
   SortPlan();
 }
 
 // Sorts the spans by their group, those that are alone left out; order[] becomes where each begins.
-// Frames are taken apart: a group of them becomes one group for each place in a frame, in a row.
 void Compactor::SortPlan() {
   Progress& p = progress_;
   Scratch& s = *scratch_;
-  PageCount pages = kSizeClasses[p.heap->size_class()].unit_pages * p.units;
-  uint32_t frames = p.groups;
-  p.groups *= p.frame;
-  for (uint32_t g = frames; g > 0; g--) {
-    std::fill_n(s.members + size_t{g - 1} * p.frame, p.frame, s.members[g - 1]);
-  }
   uint32_t start = 0;
   for (uint32_t g = 0; g < p.groups; g++) {
     s.order[g] = start;
     start += s.members[g];
   }
   for (uint32_t i = 0; i < p.count; i++) {
-    if (s.group[i] == kUnmeshed) continue;
-    for (uint32_t place = 0; place < p.frame; place++) {
-      uint32_t& next = s.order[s.group[i] * p.frame + place];
-      s.sorted[next++] = s.ids[i] + place * pages;
-    }
+    if (s.group[i] != kUnmeshed) s.sorted[s.order[s.group[i]]++] = s.ids[i];
   }
   for (uint32_t g = 0; g < p.groups; g++) s.order[g] -= s.members[g];
 }

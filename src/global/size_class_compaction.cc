@@ -39,13 +39,12 @@ uint64_t SizeClassHeap::CountSparseLocked(uint32_t bin) {
   return looked == 0 ? 0 : uint64_t{partial_[bin].size()} * sparse / looked;
 }
 
-FrameDemand SizeClassHeap::demand() {
+MeshDemand SizeClassHeap::demand() {
   MutexLock lock(lock_);
   const SizeClassInfo& info = kSizeClasses[size_class_];
-  FrameDemand result;
+  MeshDemand result;
   result.unit_pages = info.unit_pages;
   result.unit_slots = info.slots;
-  result.max_units = info.max_units;
   uint64_t sparse = 0;
   uint64_t others = spans_ - members_;
   // In eighths of a span. What is in no list is full.
@@ -68,6 +67,10 @@ FrameDemand SizeClassHeap::demand() {
   result.pages = leader_pages * sparse / (sparse + others);
   uint64_t plain_pages = pages_ - backed_pages_;
   result.plain_pages = plain_pages < result.pages ? plain_pages : result.pages;
+  if (leader_pages > plain_pages) {
+    result.views =
+        static_cast<double>(backed_pages_) / static_cast<double>(leader_pages - plain_pages);
+  }
   for (uint32_t i = 0; i < kSpanLengths; i++) {
     uint64_t pages = (spans_of_length_[i] << i) * info.unit_pages;
     result.lengths[i] = static_cast<double>(pages) / static_cast<double>(pages_);

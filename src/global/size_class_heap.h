@@ -29,8 +29,8 @@
 #include "src/global/program_share.h"
 #include "src/global/size_class_statistics.h"
 #include "src/meshing/backing.h"
-#include "src/meshing/frame_planner.h"
 #include "src/meshing/mesher.h"
+#include "src/meshing/run_planner.h"
 #include "src/meshing/span_releaser.h"
 #include "src/miniheap/mini_heap.h"
 #include "src/miniheap/word_pool.h"
@@ -121,7 +121,7 @@ class SizeClassHeap {
     Bitmap bits;
   };
   // What meshing may have to do, estimated by some spans of each bin.
-  FrameDemand demand();
+  MeshDemand demand();
   // Compaction, step 1: looks at some spans behind *cursor, and notes leaders with free slots that
   // are at most 7/8 full. Nothing is kept from being used: a plan is checked when it is carried
   // out. An attached span without objects goes to the arena. *cursor is kNoSpan at the end.

@@ -31,40 +31,6 @@ void SortFullestFirst(std::span<const uint16_t> counts, std::span<uint32_t> orde
   for (uint32_t i = 0; i < counts.size(); i++) order[starts[Bitmap::kBits - counts[i]]++] = i;
 }
 
-void Clear(PackerBlock& block, SlotIndex slots) {
-  std::fill_n(block.closed, PackerBlock::kWords, ~uint64_t{0});
-  std::fill_n(block.with[0], size_t{slots} * PackerBlock::kWords, 0);
-}
-
-void Open(PackerBlock& block, uint32_t column) {
-  block.closed[column / 64] &= ~(uint64_t{1} << (column % 64));
-}
-
-void Close(PackerBlock& block, uint32_t column) {
-  block.closed[column / 64] |= uint64_t{1} << (column % 64);
-}
-
-void Add(PackerBlock& block, uint32_t column, const Bitmap& bits) {
-  bits.ForEachSet(
-      [&](SlotIndex slot) { block.with[slot][column / 64] |= uint64_t{1} << (column % 64); });
-}
-
-// Calls visit(column) for each open one that has none of `bits` set, in rising order, until one of
-// the calls returns false.
-template <typename Visit>
-void ForEachFitting(const PackerBlock& block, const Bitmap& bits, Visit visit) {
-  uint64_t unfit[PackerBlock::kWords];
-  std::copy_n(block.closed, PackerBlock::kWords, unfit);
-  bits.ForEachSet([&](SlotIndex slot) {
-    for (uint32_t w = 0; w < PackerBlock::kWords; w++) unfit[w] |= block.with[slot][w];
-  });
-  for (uint32_t w = 0; w < PackerBlock::kWords; w++) {
-    for (uint64_t rest = ~unfit[w]; rest != 0; rest &= rest - 1) {
-      if (!visit(w * 64 + static_cast<uint32_t>(std::countr_zero(rest)))) return;
-    }
-  }
-}
-
 class Packer {
  public:
   Packer(std::span<const Bitmap> spans, std::span<const uint16_t> counts, const PackLimits& limits,
@@ -142,11 +108,11 @@ class Packer {
 
   void BuildBlock() {
     PackerBlock& block = arrays_.blocks[p_.built];
-    Clear(block, limits_.slots);
+    block.Clear(limits_.slots);
     uint32_t first = p_.built * kColumns;
     for (uint32_t column = 0; column < kColumns && first + column < count(); column++) {
-      Open(block, column);
-      Add(block, column, BitsAt(first + column));
+      block.Open(column);
+      block.Add(column, BitsAt(first + column));
       p_.looks += CountAt(first + column);
     }
     if (++p_.built * kColumns >= count()) p_.stage = Stage::kGroupByGroup;
@@ -170,7 +136,7 @@ class Packer {
 
   void Take(uint32_t group, uint32_t place) {
     Join(group, place);
-    Close(arrays_.blocks[place / kColumns], place % kColumns);
+    arrays_.blocks[place / kColumns].Close(place % kColumns);
   }
 
   // Drops what was taken, and those that do not fit any more. (A span without objects always fits.)
@@ -192,7 +158,7 @@ class Packer {
     Candidates& c = *candidates;
     for (; c.count < kCandidates && c.next_block < p_.built; c.next_block++) {
       p_.looks += arrays_.group_count[group];
-      ForEachFitting(arrays_.blocks[c.next_block], arrays_.group_bits[group], [&](uint32_t column) {
+      arrays_.blocks[c.next_block].ForEachFitting(arrays_.group_bits[group], [&](uint32_t column) {
         Note(c.next_block * kColumns + column, &c);
         return true;
       });
@@ -247,9 +213,9 @@ class Packer {
     if (group == kUnmeshed) group = OpenColumn();
     Join(group, p_.next);
     PackerBlock& block = BlockOf(group);
-    Add(block, ColumnOf(group), bits);
+    block.Add(ColumnOf(group), bits);
     if (!IsClosed(group)) return;
-    Close(block, ColumnOf(group));
+    block.Close(ColumnOf(group));
     while (p_.first_open < p_.groups && IsClosed(p_.first_open)) p_.first_open++;
   }
 
@@ -258,8 +224,8 @@ class Packer {
 
   uint32_t OpenColumn() {
     uint32_t group = OpenGroup();
-    if (ColumnOf(group) == 0) Clear(BlockOf(group), limits_.slots);
-    Open(BlockOf(group), ColumnOf(group));
+    if (ColumnOf(group) == 0) BlockOf(group).Clear(limits_.slots);
+    BlockOf(group).Open(ColumnOf(group));
     return group;
   }
 
@@ -276,7 +242,7 @@ class Packer {
     uint32_t found = kUnmeshed;
     for (uint32_t i = first; i < end && found == kUnmeshed; i++) {
       p_.looks += looks;
-      ForEachFitting(arrays_.blocks[i], bits, [&](uint32_t column) {
+      arrays_.blocks[i].ForEachFitting(bits, [&](uint32_t column) {
         found = p_.first_fit + i * kColumns + column;
         return false;
       });

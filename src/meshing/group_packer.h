@@ -12,27 +12,19 @@
 //                    faster. Where not all groups can be tried, the newest are: they have most
 //                    room.
 //
-// In a block of 512 columns, a row says which of them have a slot set: columns are spans in the one
-// way, groups in the other. A look is one row, or one slot of a span; looks are bounded in number.
-// Room: meshing; above base. Thread rule: works on the caller's arrays; allocates nothing.
+// Columns of a block are spans in the one way, groups in the other. A look is one row of a block,
+// or one slot of a span; looks are bounded in number. Room: meshing; above base. Thread rule: works
+// on the caller's arrays; allocates nothing.
 #pragma once
 
 #include <cstdint>
 #include <span>
 
 #include "src/base/bitmap.h"
+#include "src/meshing/packer_block.h"
 #include "src/meshing/split_mesher.h"
 
 namespace mesh {
-
-// As many columns as a cache line has bits.
-struct PackerBlock {
-  static constexpr uint32_t kWords = 8;
-  static constexpr uint32_t kColumns = 64 * kWords;
-
-  uint64_t closed[kWords];               // columns to leave alone, or that are not there
-  uint64_t with[Bitmap::kBits][kWords];  // [slot]: columns that have it set
-};
 
 // Scratch and result of one packing; each array has one element a span.
 struct PackerArrays {

@@ -23,6 +23,11 @@ __attribute__((no_sanitize("thread"))) void CopyObject(char* to, const char* fro
   for (size_t i = 0; i < size / sizeof(uint64_t); i++) target[i] = source[i];
 }
 
+// One that is a mapping already stays one.
+uint8_t MostNewMappings(const MiniHeap& span) {
+  return static_cast<uint8_t>(MappingBudget::kPerAlias - CountEdges(span, span.backing()));
+}
+
 }  // namespace
 
 MiniHeap* Mesher::ChooseKeeper(std::span<MiniHeap* const> leaders) const {
@@ -38,10 +43,14 @@ MiniHeap* Mesher::ChooseKeeper(std::span<MiniHeap* const> leaders) const {
 bool Mesher::Add(std::span<MiniHeap* const> leaders) {
   MiniHeap* keeper = ChooseKeeper(leaders);
   uint32_t needed = 0;
+  int64_t mappings = 0;
   for (MiniHeap* leader : leaders) {
-    if (leader != keeper) leader->ForEachMember([&](MiniHeap*) { needed++; });
+    if (leader == keeper) continue;
+    leader->ForEachMember([&](MiniHeap* member) {
+      needed++;
+      mappings += MostNewMappings(*member);
+    });
   }
-  int64_t mappings = MappingBudget::kPerAlias * int64_t{needed};
   if (move_count_ + needed > kMaxMoves || !budget_.Take(mappings)) return false;
   Group& group = groups_[group_count_];
   group.pages = leaders[0]->pages();
@@ -57,7 +66,7 @@ bool Mesher::Add(std::span<MiniHeap* const> leaders) {
     leader->ForEachMember([&](MiniHeap* member) {
       ranges_[move_count_] = {member->address(), member->length()};
       windows_[move_count_] = backing_.WindowOf(*member);
-      moves_[move_count_++] = {member, group_count_, false};
+      moves_[move_count_++] = {member, group_count_, MostNewMappings(*member), false};
     });
   }
   group_count_++;
@@ -144,7 +153,7 @@ MeshResult Mesher::Run() {
       result.members_gained += gained;
       result.pages_gained += gained * static_cast<int32_t>(groups_[moves_[i].group].pages);
     }
-    budget_.Adjust(CountEdges(span, span.backing()) - edges - MappingBudget::kPerAlias);
+    budget_.Adjust(CountEdges(span, span.backing()) - edges - moves_[i].mappings);
   }
   DropWindowOf(groups_, group_count_);
   ReleaseUnused();

@@ -75,6 +75,7 @@ class Mesher {
   struct Move {
     MiniHeap* span;
     uint32_t group;
+    uint8_t mappings;  // that were taken from the budget for it
     bool done;
   };
   struct Group {

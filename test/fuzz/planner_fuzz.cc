@@ -1,8 +1,10 @@
-// SplitMesher and GroupPacker on any bitmaps: what they pair or pack is disjoint and complete.
+// SplitMesher, GroupPacker and RunPacker on any bitmaps: what they pair or pack is disjoint and
+// complete.
 #include <vector>
 
 #include "src/base/check.h"
 #include "src/meshing/group_packer.h"
+#include "src/meshing/run_packer.h"
 #include "src/meshing/split_mesher.h"
 #include "test/fuzz/input.h"
 
@@ -56,6 +58,38 @@ void CheckGroups(const std::vector<Bitmap>& spans, const PackLimits& limits) {
   }
 }
 
+void CheckRuns(const std::vector<Bitmap>& spans, const std::vector<uint8_t>& joined,
+               uint32_t leaders, const PackLimits& limits) {
+  const size_t count = spans.size();
+  std::vector<uint16_t> counts;
+  for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
+  std::vector<uint32_t> group(count), members(count), group_count(count);
+  std::vector<PackerBlock> blocks(leaders / PackerBlock::kColumns + 1);
+  std::vector<uint64_t> rows[4];
+  for (std::vector<uint64_t>& row : rows) row.resize(blocks.size() * PackerBlock::kWords);
+  const RunArrays arrays{joined,      group,  members,
+                         group_count, blocks, {rows[0], rows[1], rows[2], rows[3]}};
+  RunProgress whole;
+  MESH_CHECK(PackRuns(spans, counts, leaders, limits, arrays, UINT64_MAX, &whole));
+  const std::vector<uint32_t> groups = group;
+  RunProgress progress;
+  while (!PackRuns(spans, counts, leaders, limits, arrays, 1, &progress)) {
+  }
+  MESH_CHECK(progress.groups == whole.groups && group == groups);
+  std::vector<Bitmap> bits(whole.groups);
+  std::vector<uint32_t> sizes(whole.groups);
+  for (size_t i = 0; i < count; i++) {
+    if (group[i] == kUnmeshed) continue;
+    MESH_CHECK(group[i] < whole.groups && (i >= leaders || sizes[group[i]] == 0));
+    MESH_CHECK(!bits[group[i]].Overlaps(spans[i]));
+    bits[group[i]] |= spans[i];
+    sizes[group[i]]++;
+  }
+  for (uint32_t g = 0; g < whole.groups; g++) {
+    MESH_CHECK(sizes[g] == members[g] && sizes[g] > 1 && sizes[g] <= limits.max_members);
+  }
+}
+
 }  // namespace
 }  // namespace mesh
 
@@ -66,13 +100,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // Few looks or many: first fit, or group by group.
   mesh::PackLimits limits{slots, 1 + input.Below(40), uint64_t{1} << input.Below(24)};
   uint32_t most_live = 1 + input.Below(40);
+  const uint32_t share = input.Below(256);
   std::vector<mesh::Bitmap> spans;
+  std::vector<uint8_t> joined;
   while (!input.empty() && spans.size() < mesh::kMaxSpans) {
     mesh::Bitmap bits;
     for (uint32_t live = input.Below(most_live); live > 0; live--) bits.Set(input.Below(slots));
     spans.push_back(bits);
+    joined.push_back(input.Below(8) != 0);
   }
   mesh::CheckPairs(spans, probes, size);
   mesh::CheckGroups(spans, limits);
+  const auto leaders = static_cast<uint32_t>(spans.size() * share / 255);
+  mesh::CheckRuns(spans, joined, leaders, limits);
   return 0;
 }

@@ -115,14 +115,14 @@ TEST(Compactor, StopsWhenTheMappingsRunOut) {
   EXPECT_LE(budget.used(), budget.limit());
   EXPECT_LE(static_cast<int64_t>(os::MappingCount().value), budget.limit() + kOthers);
   EXPECT_GT(heap.heap_of(kSmall).statistics().meshed, 0u);
-  EXPECT_LE(heap.heap_of(kSmall).statistics().meshed, 320u);
+  EXPECT_LT(heap.heap_of(kSmall).statistics().meshed, 560u);
   EXPECT_GT(heap.global().compactor().statistics().mappings_refused, 0u);
   heap.FreeAll();
   heap.CheckAll();
 }
 
-// Where mappings are scarce, neighbours are meshed together, so that they share one.
-TEST(Compactor, MeshesFramesWhenMappingsAreFew) {
+// Where mappings are scarce, neighbours are placed on neighbours, so that they share one.
+TEST(Compactor, MeshesRunsWhenMappingsAreFew) {
   TestHeap heap;
   // A third of what the spans would need, each for itself.
   ForeignMappings foreign(heap.global().budget(), 213);
@@ -133,7 +133,7 @@ TEST(Compactor, MeshesFramesWhenMappingsAreFew) {
   }
   for (int pass = 0; pass < 20; pass++) heap.Compact();
   heap.CheckAll();
-  EXPECT_GT(heap.heap_of(kSmall).statistics().meshed, 300u);
+  EXPECT_GT(heap.heap_of(kSmall).statistics().meshed, 370u);
   EXPECT_LE(static_cast<int64_t>(os::MappingCount().value),
             heap.global().budget().limit() + kOthers);
   heap.FreeAll();

@@ -304,7 +304,7 @@ TEST(SizeClassHeap, DemandLooksAtSpansThemselves) {
   std::vector<SpanObjects> spans = heap.MakeFull(kClass, 30);
   EXPECT_EQ(heap.heap_of(kClass).demand().pages, 0u);
   for (size_t i = 0; i < 20; i++) heap.Thin(spans[i], [](size_t slot) { return slot % 8 == 0; });
-  FrameDemand demand = heap.heap_of(kClass).demand();
+  MeshDemand demand = heap.heap_of(kClass).demand();
   EXPECT_EQ(demand.unit_pages, info.unit_pages);
   EXPECT_EQ(demand.unit_slots, info.slots);
   EXPECT_EQ(demand.pages, 20 * info.unit_pages);

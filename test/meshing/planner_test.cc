@@ -6,18 +6,10 @@
 
 #include "src/meshing/group_packer.h"
 #include "src/meshing/split_mesher.h"
+#include "test/meshing/random_spans.h"
 
 namespace mesh {
 namespace {
-
-std::vector<Bitmap> RandomSpans(uint32_t count, SlotIndex slots, uint32_t live, uint64_t seed) {
-  Random random(seed);
-  std::vector<Bitmap> spans(count);
-  for (Bitmap& bits : spans) {
-    while (bits.Count() < live) bits.Set(random.Below(slots));
-  }
-  return spans;
-}
 
 uint32_t RunSplitMesher(const std::vector<Bitmap>& spans, uint32_t probes,
                         std::vector<uint32_t>* partner, uint64_t seed = 1) {
