@@ -28,6 +28,7 @@ namespace mesh::os {
   X(kAdvise, "advise")                                     \
   X(kAlias, "alias")                                       \
   X(kRemap, "remap")                                       \
+  X(kAskMapping, "ask mapping")                            \
   X(kProtect, "protect")                                   \
   X(kUnprotect, "unprotect")                               \
   X(kGuard, "guard")                                       \

@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include <cstring>
+
 #include "src/base/check.h"
 #include "src/base/units.h"
 #include "src/os/gated_call.h"
@@ -50,6 +52,49 @@ Result<uintptr_t> Move(Call call, uintptr_t source, size_t old_length, size_t ne
                        uintptr_t target = 0) {
   Result<long> moved = GatedCall(call, SYS_mremap, source, old_length, new_length, flags, target);
   return {static_cast<uintptr_t>(moved.value), moved.error};
+}
+
+// Whether one mapping holds the whole range. To grow in place is refused with EFAULT if not; and
+// with another error if so, since pages follow that are not its own.
+bool IsOneMapping(uintptr_t address, size_t length) {
+  const int error = Move(Call::kAskMapping, address, length, length + kPageSize, 0).error;
+  if (error == 0) static_cast<void>(Unmap(address + length, kPageSize).ok());
+  return error != EFAULT;
+}
+
+// The part of the range that the mapping of its first page holds.
+size_t FirstPiece(uintptr_t address, size_t length) {
+  if (IsOneMapping(address, length)) return length;
+  size_t least = kPageSize;
+  while (length - least > kPageSize) {
+    const size_t middle = least + RoundUp((length - least) / 2, kPageSize);
+    (IsOneMapping(address, middle) ? least : length) = middle;
+  }
+  return least;
+}
+
+// Moves mapping by mapping. The kernel does so by itself since Linux 6.17, and refuses before; but
+// nobody knows how far it came when it fails. Returns: bytes that were moved.
+size_t MovePieces(uintptr_t source, size_t length, uintptr_t target, int* error) {
+  size_t moved = 0;
+  *error = 0;
+  while (moved < length) {
+    const size_t piece = FirstPiece(source + moved, length - moved);
+    *error = Move(Call::kRemap, source + moved, piece, piece,
+                  MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, target + moved)
+                 .error;
+    if (*error != 0) break;
+    moved += piece;
+  }
+  return moved;
+}
+
+// The kernel unmaps the target of a move before it finds that it has no memory for the rest. What
+// is mapped stays.
+void FillHole(uintptr_t address, size_t length) {
+  static_cast<void>(
+      Map(Call::kMapPrivateFixed, address, length, kReadWrite, kArenaFlags | MAP_FIXED_NOREPLACE)
+          .ok());
 }
 
 // A cut that the kernel refuses costs address space alone: the caller never hears of it.
@@ -203,9 +248,18 @@ Status MovePages(uintptr_t source, size_t length, uintptr_t target) {
 }
 
 Status MovePagesKeepSource(uintptr_t source, size_t length, uintptr_t target) {
-  return {Move(Call::kRemap, source, length, length,
-               MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, target)
-              .error};
+  int error = 0;
+  const size_t moved = MovePieces(source, length, target, &error);
+  if (error == 0) return {};
+  FillHole(target + moved, length - moved);
+  int ignored = 0;
+  const size_t back = MovePieces(target, moved, source, &ignored);
+  if (back < moved) {
+    FillHole(source + back, moved - back);
+    memcpy(reinterpret_cast<void*>(source + back), reinterpret_cast<const void*>(target + back),
+           moved - back);
+  }
+  return {error};
 }
 
 Status Protect(uintptr_t address, size_t length, Protection protection) {

@@ -93,7 +93,8 @@ Status RemapInPlace(uintptr_t address, size_t old_length, size_t new_length);
 Status MovePages(uintptr_t source, size_t length, uintptr_t target);
 
 // As MovePages, but the source stays mapped, empty (MREMAP_DONTUNMAP: kernel 5.7 and later,
-// private anonymous memory; 5.13 shared too; otherwise EINVAL).
+// private anonymous memory; 5.13 shared too; otherwise EINVAL). The source may lie in several
+// mappings. Refused, the source is as it was, and the target mapped, with whatever contents.
 Status MovePagesKeepSource(uintptr_t source, size_t length, uintptr_t target);
 
 enum class Protection : uint8_t { kNone, kRead, kReadWrite };

@@ -264,25 +264,6 @@ TEST(Memory, RemapGrowsWithContents) {
   EXPECT_TRUE(Unmap(grown.value, kPageSize).ok());
 }
 
-TEST(Memory, MovePages) {
-  Result<uintptr_t> place = MapAnonymous(4 * kPageSize);
-  ASSERT_TRUE(place.ok());
-  At(place.value) = 1;
-  At(place.value + kPageSize) = 2;
-  ASSERT_TRUE(MovePages(place.value, kPageSize, place.value + 2 * kPageSize).ok());
-  EXPECT_EQ(At(place.value + 2 * kPageSize), 1);
-  EXPECT_EQ(ResidentPages(place.value, kPageSize).error, ENOMEM);  // a hole
-  Status moved =
-      MovePagesKeepSource(place.value + kPageSize, kPageSize, place.value + 3 * kPageSize);
-  if (moved.ok()) {
-    EXPECT_EQ(At(place.value + 3 * kPageSize), 2);
-    EXPECT_EQ(At(place.value + kPageSize), 0);
-  } else {
-    EXPECT_EQ(moved.error, EINVAL);  // kernel before 5.7
-  }
-  EXPECT_TRUE(Unmap(place.value, 4 * kPageSize).ok());
-}
-
 TEST(Memory, ProtectMeansIt) {
   Result<uintptr_t> page = MapAnonymous(kPageSize);
   ASSERT_TRUE(page.ok());
