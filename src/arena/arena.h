@@ -52,6 +52,7 @@ struct LargeObject {
   // The pages were brought here by mremap: their mapping merges with no neighbour's, so fresh
   // memory is mapped in their place when the object is freed.
   bool moved = false;
+  bool lost = false;  // a part of it is mapped no more
 
   // Of its pages; more than PageCount has bits for.
   size_t bytes() const { return size_t{pages} << kPageShift; }
@@ -117,7 +118,7 @@ class Arena {
   // Makes the object longer or shorter in place. Returns false when it cannot; nothing has changed.
   bool ResizeLarge(SpanId id, size_t pages);
   // Moves the memory of `from` into `to` (at least as long) without copying, and frees `from`.
-  // Returns false when the kernel refuses; nothing has changed.
+  // Returns false when the kernel refuses; `from` is as it was, and `to` fit for FreeLarge() alone.
   bool MoveLarge(SpanId from, SpanId to);
 
   // Returns memory of free runs to the system until `keep_bytes` are dirty, or `most_bytes` of each
@@ -320,7 +321,9 @@ class Arena {
   // Brings memory of a freed object to the first of `pages` clean pages, the whole of a new one,
   // and of the guard behind, of which `room` pages may have some; it holds anything. Returns: pages
   // that it has been brought to.
-  PageCount TakeWarmLocked(SpanId id, PageCount pages, PageCount room) REQUIRES(lock_);
+  PageCount TakeWarmLocked(SpanId id, PageCount pages, PageCount room, bool* is_lost)
+      REQUIRES(lock_);
+  void LoseLargeLocked(SpanId id) REQUIRES(lock_);
   bool ReserveStatesLocked(Segment& segment) REQUIRES(lock_);
   static bool CommitStates(const Segment& segment, PageCount pages);
 

@@ -90,11 +90,14 @@ SpanId Arena::StartGuardedLocked(SpanId id, PageCount pages, PageCount behind, b
   StartLargeLocked(id, pages, pages);
   LargeObject* object = PageMap::Record<LargeObject>(id);
   object->guard_pages = behind;
-  if (warm) object->warmed = static_cast<uint16_t>(TakeWarmLocked(id, pages, behind - 1));
+  bool is_lost = false;
+  if (warm) object->warmed = static_cast<uint16_t>(TakeWarmLocked(id, pages, behind - 1, &is_lost));
   object->moved = object->warmed > 0;
   warmed_ += object->moved;
   warm_room_ += object->warm_room();
-  return id;
+  if (!is_lost) return id;
+  LoseLargeLocked(id);
+  return kNoSpan;
 }
 
 void Arena::NoteEndedLocked(size_t pages) {
@@ -126,6 +129,10 @@ void Arena::FreeLarge(SpanId id, bool is_empty) {
     RunCache::Leaving leaving;
     cache_.Give({id, static_cast<PageCount>(pages)}, &leaving);
     return GiveLarge({leaving.runs, leaving.count});
+  }
+  if (PageMap::Record<LargeObject>(id)->lost) {
+    MutexLock lock(lock_);
+    return LoseLargeLocked(id);
   }
   bool is_huge = PageMap::SegmentOf(id).huge_reserved != 0;
   size_t there = is_huge ? 0 : residency_.Estimate(PageMap::AddressOf(id), pages);
@@ -196,13 +203,26 @@ bool Arena::ResizeLargeLocked(SpanId id, size_t pages) {
 }
 
 bool Arena::MoveLarge(SpanId from, SpanId to) {
-  size_t bytes = PageMap::Record<LargeObject>(from)->bytes();
-  if (!os::MovePagesKeepSource(PageMap::AddressOf(from), bytes, PageMap::AddressOf(to)).ok()) {
-    return false;
-  }
-  PageMap::Record<LargeObject>(to)->moved = true;
+  LargeObject& source = *PageMap::Record<LargeObject>(from);
+  const os::MoveOutcome moved =
+      os::MovePagesKeepSource(PageMap::AddressOf(from), source.bytes(), PageMap::AddressOf(to));
+  LargeObject& target = *PageMap::Record<LargeObject>(to);
+  target.moved = true;
+  target.lost = moved.has_hole;
+  if (!moved.ok()) return false;
+  // What the program has asked of these addresses, with madvise or mprotect, they still have.
+  source.moved = true;
   FreeLarge(from, true);
   return true;
+}
+
+// A part of it is mapped no more, and may be another's at any time: nobody uses it again.
+void Arena::LoseLargeLocked(SpanId id) {
+  const LargeObject& object = *PageMap::Record<LargeObject>(id);
+  NoteEndedLocked(object.pages);
+  warmed_ -= object.warmed > 0;
+  warm_room_ -= object.warm_room();
+  if (PageMap::SegmentOf(id).huge_reserved == 0) MarkRestingLocked(id, object);
 }
 
 }  // namespace mesh

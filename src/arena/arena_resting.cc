@@ -4,6 +4,8 @@
 //
 //   addresses   | resting, without access | ...  | a new object |
 //   memory                  `--------- moves --------^
+#include <errno.h>
+
 #include <algorithm>
 
 #include "src/arena/arena.h"
@@ -99,8 +101,8 @@ void Arena::WakeLocked(uint32_t index) {
   large_runs_.Give(run.id, run.pages, false);
 }
 
-// The shortest that is long enough; else the longest.
-PageCount Arena::TakeWarmLocked(SpanId id, PageCount pages, PageCount room) {
+// The shortest that is long enough; else the longest. *is_lost: the pages cannot be used.
+PageCount Arena::TakeWarmLocked(SpanId id, PageCount pages, PageCount room, bool* is_lost) {
   Resting* best = nullptr;
   if (warm_pages_ == 0 || warmed_ == kMostGuarded) return 0;
   // What is longer would not rest with memory, and is what others are moved to as they grow.
@@ -121,8 +123,16 @@ PageCount Arena::TakeWarmLocked(SpanId id, PageCount pages, PageCount room) {
   }
   if (best == nullptr) return 0;
   const PageCount moved = std::min(best->warm, wanted);
+  const uintptr_t from = PageMap::AddressOf(best->warm_id);
   const uintptr_t to = PageMap::AddressOf(id);
-  if (!os::MovePagesKeepSource(PageMap::AddressOf(best->warm_id), BytesOf(moved), to).ok()) {
+  // The program may have cut it by madvise. A move of one mapping has nothing to undo.
+  os::MoveOutcome outcome{{EFAULT}};
+  if (os::IsOneMapping(from, BytesOf(moved))) {
+    outcome = os::MovePagesKeepSource(from, BytesOf(moved), to);
+  }
+  if (!outcome.ok()) {
+    // What was mapped anew has no marks.
+    *is_lost = outcome.has_hole || (moved > pages && !ShutLocked(id + pages, moved - pages, true));
     CoolLocked(static_cast<uint32_t>(best - resting_));
     return 0;
   }
@@ -130,9 +140,8 @@ PageCount Arena::TakeWarmLocked(SpanId id, PageCount pages, PageCount room) {
   best->warm_id += moved;
   warm_pages_ -= moved;
   const size_t bytes = BytesOf(std::min(moved, pages));
-  if (!os::Protect(to, bytes, os::Protection::kReadWrite).ok()) {
-    MESH_CHECK(os::MapPrivateFixed(to, bytes).ok());
-  }
+  *is_lost = !os::Protect(to, bytes, os::Protection::kReadWrite).ok() &&
+             !os::MapPrivateFixed(to, bytes).ok();
   return moved;
 }
 

@@ -94,15 +94,18 @@ void Compactor::RefreshBudgetLocked() {
   budget_.Refresh(pages, meshed_pages);
 }
 
-// By what the classes would need, and the mappings that are left.
+// By what the classes would need, and the mappings that are left: in each slice, and when there are
+// more or fewer of them.
 void Compactor::SetPrice() {
+  const int64_t left = budget_.left();
+  if (left == priced_left_) return;
+  priced_left_ = left;
   for (size_t i = 0; i < heaps_.size(); i++) {
     MeshDemand demand = heaps_[i].demand();
     if (!MayMove(kSizeClasses[heaps_[i].size_class()])) demand.pages = demand.plain_pages = 0;
     scratch_->demands[i] = demand;
   }
-  price_ =
-      PriceOfMappings({scratch_->demands, heaps_.size()}, static_cast<uint64_t>(budget_.left()));
+  price_ = PriceOfMappings({scratch_->demands, heaps_.size()}, static_cast<uint64_t>(left));
 }
 
 // Whether any mapping would save as much in a class of the main heap.
@@ -195,6 +198,7 @@ PassResult Compactor::Run(const PassLimits& limits, bool wait) {
   }
   if (may_begin) {
     if (limits.every_class) progress_ = {};
+    priced_left_ = kUnpriced;
     size_t classes = heap_count();
     while (os::MonotonicNs() < limits.deadline_ns && (wait || !is_awaited())) {
       if (progress_.heap != nullptr) {

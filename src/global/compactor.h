@@ -132,6 +132,8 @@ class Compactor {
   // Looks of a step (GroupPacker): about 150 us.
   static constexpr uint64_t kLooksPerStep = 1 << 16;
 
+  static constexpr int64_t kUnpriced = -1;
+
   // Spans that have become private again before the segments are registered anew: until then each
   // stays a mapping of its own.
   static constexpr uint64_t kCoverAfter = 512;
@@ -244,6 +246,7 @@ class Compactor {
   Progress progress_ GUARDED_BY(pass_lock_);
   // Pages that a mapping has to save; 0: there are enough for every span.
   double price_ GUARDED_BY(pass_lock_) = 0;
+  int64_t priced_left_ GUARDED_BY(pass_lock_) = kUnpriced;  // mappings that were left then
   uint32_t batch_pages_ GUARDED_BY(pass_lock_) = kFirstBatch;
   uint32_t holds_ GUARDED_BY(lock_) = 0;
   size_t covered_bytes_ GUARDED_BY(lock_) = 0;

@@ -54,14 +54,6 @@ Result<uintptr_t> Move(Call call, uintptr_t source, size_t old_length, size_t ne
   return {static_cast<uintptr_t>(moved.value), moved.error};
 }
 
-// Whether one mapping holds the whole range. To grow in place is refused with EFAULT if not; and
-// with another error if so, since pages follow that are not its own.
-bool IsOneMapping(uintptr_t address, size_t length) {
-  const int error = Move(Call::kAskMapping, address, length, length + kPageSize, 0).error;
-  if (error == 0) static_cast<void>(Unmap(address + length, kPageSize).ok());
-  return error != EFAULT;
-}
-
 // The part of the range that the mapping of its first page holds.
 size_t FirstPiece(uintptr_t address, size_t length) {
   if (IsOneMapping(address, length)) return length;
@@ -73,28 +65,37 @@ size_t FirstPiece(uintptr_t address, size_t length) {
   return least;
 }
 
+struct Moved {
+  size_t bytes = 0;    // that have been
+  size_t refused = 0;  // length of the piece behind them that was not
+  int error = 0;
+};
+
 // Moves mapping by mapping. The kernel does so by itself since Linux 6.17, and refuses before; but
-// nobody knows how far it came when it fails. Returns: bytes that were moved.
-size_t MovePieces(uintptr_t source, size_t length, uintptr_t target, int* error) {
-  size_t moved = 0;
-  *error = 0;
-  while (moved < length) {
-    const size_t piece = FirstPiece(source + moved, length - moved);
-    *error = Move(Call::kRemap, source + moved, piece, piece,
-                  MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, target + moved)
-                 .error;
-    if (*error != 0) break;
-    moved += piece;
+// nobody knows how far it came when it fails.
+Moved MovePieces(uintptr_t source, size_t length, uintptr_t target) {
+  Moved moved;
+  while (moved.bytes < length) {
+    const size_t piece = FirstPiece(source + moved.bytes, length - moved.bytes);
+    moved.error = Move(Call::kRemap, source + moved.bytes, piece, piece,
+                       MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, target + moved.bytes)
+                      .error;
+    if (moved.error != 0) {
+      moved.refused = piece;
+      break;
+    }
+    moved.bytes += piece;
   }
   return moved;
 }
 
-// The kernel unmaps the target of a move before it finds that it has no memory for the rest. What
-// is mapped stays.
-void FillHole(uintptr_t address, size_t length) {
-  static_cast<void>(
+// The kernel unmaps the target of a move before it finds that it may not map as much again. False:
+// that is a hole, and stays one.
+bool FillHole(uintptr_t address, size_t length) {
+  const int error =
       Map(Call::kMapPrivateFixed, address, length, kReadWrite, kArenaFlags | MAP_FIXED_NOREPLACE)
-          .ok());
+          .error;
+  return error == 0 || error == EEXIST;
 }
 
 // A cut that the kernel refuses costs address space alone: the caller never hears of it.
@@ -247,19 +248,30 @@ Status MovePages(uintptr_t source, size_t length, uintptr_t target) {
   return {Move(Call::kRemap, source, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, target).error};
 }
 
-Status MovePagesKeepSource(uintptr_t source, size_t length, uintptr_t target) {
-  int error = 0;
-  const size_t moved = MovePieces(source, length, target, &error);
-  if (error == 0) return {};
-  FillHole(target + moved, length - moved);
-  int ignored = 0;
-  const size_t back = MovePieces(target, moved, source, &ignored);
-  if (back < moved) {
-    FillHole(source + back, moved - back);
-    memcpy(reinterpret_cast<void*>(source + back), reinterpret_cast<const void*>(target + back),
-           moved - back);
-  }
-  return {error};
+// To grow in place is refused with EFAULT if not; and
+// with another error if so, since pages follow that are not its own.
+bool IsOneMapping(uintptr_t address, size_t length) {
+  const int error = Move(Call::kAskMapping, address, length, length + kPageSize, 0).error;
+  if (error == 0) static_cast<void>(Unmap(address + length, kPageSize).ok());
+  return error != EFAULT;
+}
+
+MoveOutcome MovePagesKeepSource(uintptr_t source, size_t length, uintptr_t target) {
+  const Moved there = MovePieces(source, length, target);
+  MoveOutcome outcome{{there.error}, false};
+  if (there.error == 0) return outcome;
+  outcome.has_hole = !FillHole(target + there.bytes, there.refused);
+  const Moved back = MovePieces(target, there.bytes, source);
+  if (back.error == 0) return outcome;
+  // The rest is copied. Both sides have the protection that the program has given them.
+  const uintptr_t to = source + back.bytes;
+  const uintptr_t from = target + back.bytes;
+  const size_t rest = there.bytes - back.bytes;
+  static_cast<void>(FillHole(to, back.refused));
+  static_cast<void>(Protect(to, rest, Protection::kReadWrite).ok());
+  static_cast<void>(Protect(from, rest, Protection::kReadWrite).ok());
+  memcpy(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), rest);
+  return outcome;
 }
 
 Status Protect(uintptr_t address, size_t length, Protection protection) {

@@ -11,6 +11,7 @@
 #include "src/arena/arena.h"
 #include "src/base/random.h"
 #include "src/base/units.h"
+#include "src/os/memory.h"
 #include "test/os/fault_injector.h"
 
 namespace mesh {
@@ -253,6 +254,40 @@ TEST_P(ArenaGuardsTest, WhatHasMovedLeavesNothing) {
   EXPECT_TRUE(arena_->ResizeLarge(to, 100));
   arena_->FreeLarge(to);
   EXPECT_EQ(arena_->statistics().dirty_bytes, 0u);  // in pieces, it may be
+}
+
+// The program has cut the freed object by madvise: its memory is left alone, whatever is refused.
+TEST_P(ArenaGuardsTest, MemoryInPiecesIsNotTaken) {
+  for (int64_t most : {int64_t{0}, int64_t{1}, FaultInjector::kForever}) {
+    const SpanId first = Large(300, 1);
+    ASSERT_TRUE(os::AdviseDontFork(PageMap::AddressOf(first + 100), 100 << kPageShift).ok());
+    arena_->FreeLarge(first);
+    injector_.Refuse(Call::kRemap, ENOMEM, 2, most);
+    const SpanId second = arena_->AllocateLarge(300, kPageSize, true);
+    ASSERT_NE(second, kNoSpan);
+    EXPECT_TRUE(IsZero(second, 300));
+    memset(BytesOf(second), 2, 300 << kPageShift);
+    injector_.Refuse(Call::kRemap, 0, 1, 0);
+    arena_->FreeLarge(second);
+  }
+}
+
+// Opening what was moved is refused, and so is mapping it anew: there is no object.
+TEST_P(ArenaGuardsTest, PagesThatCannotBeOpenedAreNobodys) {
+  arena_->FreeLarge(Large(300, 1));
+  injector_.Refuse(Call::kUnprotect, ENOMEM, 1, FaultInjector::kForever);
+  injector_.Refuse(Call::kMapPrivateFixed, ENOMEM, 1, FaultInjector::kForever);
+  const size_t before = arena_->statistics().large_count;
+  const SpanId id = arena_->AllocateLarge(300, kPageSize, true);
+  if (id != kNoSpan) {
+    EXPECT_TRUE(IsZero(id, 300));  // It has had other pages.
+    arena_->FreeLarge(id);
+  }
+  EXPECT_EQ(arena_->statistics().large_count, before);
+  injector_.Refuse(Call::kUnprotect, 0, 1, 0);
+  injector_.Refuse(Call::kMapPrivateFixed, 0, 1, 0);
+  const SpanId next = Large(300, 3);
+  arena_->FreeLarge(next);
 }
 
 // Objects come and go, grow and shrink; each is zeros at first and nobody else's afterwards.

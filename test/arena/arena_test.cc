@@ -2,6 +2,9 @@
 #include "src/arena/arena.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <map>
@@ -303,6 +306,23 @@ TEST(Arena, MovesWithoutCopying) {
   for (size_t i = 0; i < 50 * kPageSize; i++) ASSERT_EQ(BytesOf(to)[i], 9);
   arena->FreeLarge(to);
   arena->CheckInvariants();
+}
+
+// What the program has asked of an object's addresses ends with it, though it has moved away.
+TEST(Arena, AddressesThatWereMovedFromAreFresh) {
+  auto arena = MakeArena();
+  const SpanId from = arena->AllocateLarge(50, kPageSize, false);
+  ASSERT_EQ(madvise(BytesOf(from), 50 * kPageSize, MADV_DONTFORK), 0);
+  const SpanId to = arena->AllocateLarge(80, kPageSize, false);
+  ASSERT_TRUE(arena->MoveLarge(from, to));
+  const SpanId next = arena->AllocateLarge(50, kPageSize, false);
+  ASSERT_EQ(next, from);
+  BytesOf(next)[0] = 1;
+  const pid_t child = fork();
+  if (child == 0) _exit(BytesOf(next)[0] == 1 ? 0 : 1);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 TEST(Arena, HugeObjectsComeAndGo) {

@@ -1,5 +1,8 @@
 // Tests of the moves of memory.h: contents, several mappings, refusals in between.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "src/base/units.h"
 #include "src/os/memory.h"
@@ -19,7 +22,7 @@ TEST(Memory, MovePages) {
   EXPECT_EQ(At(place.value + 2 * kPageSize), 1);
   EXPECT_EQ(ResidentPages(place.value, kPageSize).error, ENOMEM);  // a hole
   Status moved =
-      MovePagesKeepSource(place.value + kPageSize, kPageSize, place.value + 3 * kPageSize);
+      MovePagesKeepSource(place.value + kPageSize, kPageSize, place.value + 3 * kPageSize).status;
   if (moved.ok()) {
     EXPECT_EQ(At(place.value + 3 * kPageSize), 2);
     EXPECT_EQ(At(place.value + kPageSize), 0);
@@ -47,7 +50,7 @@ TEST(Memory, MovesAllMappingsOrNone) {
         if (refused > 0) {
           injector.Refuse(Call::kRemap, ENOMEM, refused, refuse_back ? FaultInjector::kForever : 1);
         }
-        error = MovePagesKeepSource(source.value, kPages * kPageSize, target.value).error;
+        error = MovePagesKeepSource(source.value, kPages * kPageSize, target.value).status.error;
       }
       if (error == EINVAL) GTEST_SKIP() << "kernel before 5.7";
       EXPECT_EQ(error, refused > 0 ? ENOMEM : 0);
@@ -63,6 +66,52 @@ TEST(Memory, MovesAllMappingsOrNone) {
       EXPECT_TRUE(Unmap(target.value, kPages * kPageSize).ok());
     }
   }
+}
+
+// What the program has protected is moved back, or copied, all the same.
+TEST(Memory, UndoesMovesOfProtectedPages) {
+  for (bool refuse_back : {false, true}) {
+    Result<uintptr_t> source = MapAnonymous(4 * kPageSize);
+    Result<uintptr_t> target = MapAnonymous(4 * kPageSize);
+    ASSERT_TRUE(source.ok() && target.ok());
+    At(source.value) = 1;
+    At(source.value + 2 * kPageSize) = 3;
+    ASSERT_TRUE(Protect(source.value, 2 * kPageSize, Protection::kNone).ok());
+    {
+      FaultInjector injector;
+      injector.Refuse(Call::kRemap, ENOMEM, 2, refuse_back ? FaultInjector::kForever : 1);
+      const MoveOutcome outcome = MovePagesKeepSource(source.value, 4 * kPageSize, target.value);
+      if (outcome.status.error == EINVAL) GTEST_SKIP() << "kernel before 5.7";
+      EXPECT_EQ(outcome.status.error, ENOMEM);
+      EXPECT_FALSE(outcome.has_hole);
+    }
+    ASSERT_TRUE(Protect(source.value, 2 * kPageSize, Protection::kReadWrite).ok());
+    EXPECT_EQ(At(source.value), 1);
+    EXPECT_EQ(At(source.value + 2 * kPageSize), 3);
+    EXPECT_TRUE(Unmap(source.value, 4 * kPageSize).ok());
+    EXPECT_TRUE(Unmap(target.value, 4 * kPageSize).ok());
+  }
+}
+
+// A limit that was lowered below what is in use: the kernel unmaps the target, and refuses.
+TEST(Memory, TellsOfAHoleThatCannotBeFilled) {
+  const pid_t child = fork();
+  if (child == 0) {
+    Result<uintptr_t> source = MapAnonymous(4 * kPageSize);
+    Result<uintptr_t> target = MapAnonymous(4 * kPageSize);
+    if (!source.ok() || !target.ok()) _exit(1);
+    At(source.value) = 7;
+    const rlimit limit{1 << 20, 1 << 20};
+    if (setrlimit(RLIMIT_AS, &limit) != 0) _exit(2);
+    const MoveOutcome outcome = MovePagesKeepSource(source.value, 4 * kPageSize, target.value);
+    if (outcome.status.error == EINVAL) _exit(0);
+    if (outcome.ok() || At(source.value) != 7) _exit(3);
+    const bool is_mapped = ResidentPages(target.value, 4 * kPageSize).ok();
+    _exit(is_mapped == !outcome.has_hole ? 0 : 4);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 }  // namespace

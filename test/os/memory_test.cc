@@ -330,7 +330,7 @@ TEST(Memory, EachCallReportsItsRefusal) {
       {Call::kAlias, [&] { return Alias(a, kPageSize, a + kPageSize).error; }},
       {Call::kRemap, [&] { return Remap(a, kPageSize, kMiB).error; }},
       {Call::kRemap, [&] { return MovePages(a, kPageSize, a + kPageSize).error; }},
-      {Call::kRemap, [&] { return MovePagesKeepSource(a, kPageSize, a + kPageSize).error; }},
+      {Call::kRemap, [&] { return MovePagesKeepSource(a, kPageSize, a + kPageSize).status.error; }},
       {Call::kProtect, [&] { return Protect(a, kPageSize, Protection::kRead).error; }},
       {Call::kGuard, [&] { return Guard(a, kPageSize).error; }},
       {Call::kUnguard, [&] { return Unguard(a, kPageSize).error; }},
