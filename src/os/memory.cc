@@ -248,8 +248,8 @@ Status MovePages(uintptr_t source, size_t length, uintptr_t target) {
   return {Move(Call::kRemap, source, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, target).error};
 }
 
-// To grow in place is refused with EFAULT if not; and
-// with another error if so, since pages follow that are not its own.
+// To grow in place is refused with EFAULT if not; and with another error if so, since pages follow
+// that are not its own.
 bool IsOneMapping(uintptr_t address, size_t length) {
   const int error = Move(Call::kAskMapping, address, length, length + kPageSize, 0).error;
   if (error == 0) static_cast<void>(Unmap(address + length, kPageSize).ok());

@@ -7,6 +7,7 @@
 #include "src/meshing/run_packer.h"
 #include "src/meshing/split_mesher.h"
 #include "test/fuzz/input.h"
+#include "test/meshing/random_spans.h"
 
 namespace mesh {
 namespace {
@@ -30,8 +31,7 @@ void CheckPairs(const std::vector<Bitmap>& spans, uint32_t probes, uint64_t seed
 
 void CheckGroups(const std::vector<Bitmap>& spans, const PackLimits& limits) {
   size_t count = spans.size();
-  std::vector<uint16_t> counts;
-  for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
+  const std::vector<uint16_t> counts = CountsOf(spans);
   std::vector<uint32_t> order(count), group(count), group_count(count), members(count);
   std::vector<Bitmap> group_bits(count);
   std::vector<PackerBlock> blocks(count / PackerBlock::kColumns + 1);
@@ -61,14 +61,10 @@ void CheckGroups(const std::vector<Bitmap>& spans, const PackLimits& limits) {
 void CheckRuns(const std::vector<Bitmap>& spans, const std::vector<uint8_t>& joined,
                uint32_t leaders, const PackLimits& limits) {
   const size_t count = spans.size();
-  std::vector<uint16_t> counts;
-  for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
-  std::vector<uint32_t> group(count), members(count), group_count(count);
-  std::vector<PackerBlock> blocks(leaders / PackerBlock::kColumns + 1);
-  std::vector<uint64_t> rows[4];
-  for (std::vector<uint64_t>& row : rows) row.resize(blocks.size() * PackerBlock::kWords);
-  const RunArrays arrays{joined,      group,  members,
-                         group_count, blocks, {rows[0], rows[1], rows[2], rows[3]}};
+  const std::vector<uint16_t> counts = CountsOf(spans);
+  RunBuffers buffers(count, leaders);
+  const RunArrays arrays = buffers.With(joined);
+  const std::vector<uint32_t>& group = buffers.group;
   RunProgress whole;
   MESH_CHECK(PackRuns(spans, counts, leaders, limits, arrays, UINT64_MAX, &whole));
   const std::vector<uint32_t> groups = group;
@@ -86,7 +82,7 @@ void CheckRuns(const std::vector<Bitmap>& spans, const std::vector<uint8_t>& joi
     sizes[group[i]]++;
   }
   for (uint32_t g = 0; g < whole.groups; g++) {
-    MESH_CHECK(sizes[g] == members[g] && sizes[g] > 1 && sizes[g] <= limits.max_members);
+    MESH_CHECK(sizes[g] == buffers.members[g] && sizes[g] > 1 && sizes[g] <= limits.max_members);
   }
 }
 

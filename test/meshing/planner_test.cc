@@ -65,21 +65,6 @@ TEST(SplitMesher, ReachesTheBoundOfThePaper) {
   }
 }
 
-// Spans of which each slot is in use with a chance of `live`, or so much less or more in each half
-// of them.
-std::vector<Bitmap> MixedSpans(uint32_t count, SlotIndex slots, double live, double spread,
-                               uint64_t seed) {
-  Random random(seed);
-  std::vector<Bitmap> spans(count);
-  for (Bitmap& bits : spans) {
-    double chance = live + (random.Below(2) == 0 ? -spread : spread);
-    for (SlotIndex slot = 0; slot < slots; slot++) {
-      if (random.Below(1000) < chance * 1000) bits.Set(slot);
-    }
-  }
-  return spans;
-}
-
 struct Packed {
   uint32_t groups;
   std::vector<uint32_t> group;
@@ -95,8 +80,7 @@ constexpr uint64_t kFirstFitLooks = 2000;  // for each span
 Packed Pack(const std::vector<Bitmap>& spans, SlotIndex slots, uint64_t looks,
             uint32_t max_members = 255, uint64_t most_looks = UINT64_MAX) {
   size_t n = spans.size();
-  std::vector<uint16_t> counts;
-  for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
+  const std::vector<uint16_t> counts = CountsOf(spans);
   std::vector<uint32_t> order(n), group(n), group_count(n), members(n);
   std::vector<Bitmap> group_bits(n);
   std::vector<PackerBlock> blocks(n / PackerBlock::kColumns + 1);

@@ -32,21 +32,17 @@ struct Settings {
 // Packs, and checks what must hold of any result.
 Packed Pack(const std::vector<Bitmap>& spans, const Settings& settings) {
   const size_t n = spans.size();
-  std::vector<uint16_t> counts;
-  for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
+  const std::vector<uint16_t> counts = CountsOf(spans);
   std::vector<uint8_t> joined = settings.joined;
   if (joined.empty()) joined.assign(n, 1);
-  std::vector<uint32_t> group(n), members(n), count(n);
-  std::vector<PackerBlock> blocks(settings.leaders / PackerBlock::kColumns + 1);
-  std::vector<uint64_t> rows[4];
-  for (std::vector<uint64_t>& row : rows) row.resize(blocks.size() * PackerBlock::kWords);
+  RunBuffers buffers(n, settings.leaders);
   Packed packed;
   while (!PackRuns(spans, counts, settings.leaders,
-                   {settings.slots, settings.max_members, settings.looks},
-                   {joined, group, members, count, blocks, {rows[0], rows[1], rows[2], rows[3]}},
+                   {settings.slots, settings.max_members, settings.looks}, buffers.With(joined),
                    settings.most_looks, &packed.progress)) {
     packed.calls++;
   }
+  const std::vector<uint32_t>& group = buffers.group;
   packed.group = group;
   packed.groups = packed.progress.groups;
   std::vector<Bitmap> seen(packed.groups);
@@ -68,7 +64,7 @@ Packed Pack(const std::vector<Bitmap>& spans, const Settings& settings) {
     size[group[i]]++;
   }
   for (uint32_t g = 0; g < packed.groups; g++) {
-    EXPECT_EQ(size[g], members[g]);
+    EXPECT_EQ(size[g], buffers.members[g]);
     EXPECT_GT(size[g], 1u);
     EXPECT_LE(size[g], settings.max_members);
   }
@@ -188,7 +184,7 @@ TEST(RunPacker, TakesFarFewerMappingsThanGroupByGroup) {
   };
   for (const Row& row : {Row{256, 3500, 0.36, 0.45}, Row{128, 2500, 0.26, 0.39},
                          Row{128, 3000, 0.305, 0.30}, Row{64, 2000, 0.21, 0.27}}) {
-    const std::vector<Bitmap> spans = ChanceSpans(10'000, row.slots, 0.1, 3);
+    const std::vector<Bitmap> spans = MixedSpans(10'000, row.slots, 0.1, 0, 3);
     const Packed packed = Pack(spans, {.leaders = row.leaders, .slots = row.slots});
     EXPECT_LT(Left(packed), row.left) << row.slots << " slots, " << row.leaders;
     EXPECT_LT(MappingsPerSpan(packed, row.leaders), row.mappings)

@@ -72,20 +72,15 @@ TEST(RunPlanner, EstimatesRuns) {
   for (const Row& row : {Row{256, 0.1, 0.36}, Row{256, 0.1, 0.5}, Row{128, 0.1, 0.25},
                          Row{128, 0.1, 0.4}, Row{64, 0.1, 0.18}, Row{64, 0.1, 0.3},
                          Row{32, 0.1, 0.15}, Row{64, 0.2, 0.45}, Row{16, 0.3, 0.5}}) {
-    const std::vector<Bitmap> spans = ChanceSpans(kSpans, row.slots, row.live, 7);
-    std::vector<uint16_t> counts;
-    for (const Bitmap& bits : spans) counts.push_back(static_cast<uint16_t>(bits.Count()));
+    const std::vector<Bitmap> spans = MixedSpans(kSpans, row.slots, row.live, 0, 7);
     const auto leaders = static_cast<uint32_t>(row.share * kSpans);
     std::vector<uint8_t> joined(kSpans);
     for (uint32_t i = 0; i < kSpans; i++) joined[i] = i != leaders && i % kPiece != 0;
-    std::vector<uint32_t> group(kSpans), members(kSpans), count(kSpans);
-    std::vector<PackerBlock> blocks(leaders / PackerBlock::kColumns + 1);
-    std::vector<uint64_t> rows[4];
-    for (std::vector<uint64_t>& of : rows) of.resize(blocks.size() * PackerBlock::kWords);
+    RunBuffers buffers(kSpans, leaders);
     RunProgress progress;
-    PackRuns(spans, counts, leaders, {row.slots, 255, UINT64_MAX},
-             {joined, group, members, count, blocks, {rows[0], rows[1], rows[2], rows[3]}},
+    PackRuns(spans, CountsOf(spans), leaders, {row.slots, 255, UINT64_MAX}, buffers.With(joined),
              UINT64_MAX, &progress);
+    const std::vector<uint32_t>& group = buffers.group;
     double runs = leaders / double{kPiece};
     for (uint32_t i = leaders; i < kSpans; i++) {
       if (joined[i] == 0 || group[i] != group[i - 1] + 1) runs++;
