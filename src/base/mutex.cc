@@ -30,17 +30,45 @@ void Mutex::LockSlow() {
   meter->End(began_ns);
 }
 
-void Mutex::Wait() {
+bool Mutex::LockUnlessLongSlow() {
+  // order: relaxed throughout; see set_meter().
+  WaitMeter* meter = meter_.load(std::memory_order_relaxed);
+  const uint64_t began_ns = meter != nullptr ? meter->Begin() : 0;
+  bool taken = Spin();
+  if (meter != nullptr) meter->End(began_ns);
+  if (!taken && meter_.load(std::memory_order_relaxed) == nullptr) taken = SleepUnlessLong();
+  if (taken) NoteTaken();
+  return taken;
+}
+
+bool Mutex::SleepUnlessLong() {
+  // order: acquire; pairs with the release in Unlock().
+  while (state_.exchange(kHeldWithSleepers, std::memory_order_acquire) != kFree) {
+    // Not before the exchange: who was woken alone of several has to leave word of the others.
+    // order: relaxed; see set_meter().
+    if (meter_.load(std::memory_order_relaxed) != nullptr) return false;
+    FutexWait(state_, kHeldWithSleepers);
+  }
+  return true;
+}
+
+// Returns: whether the lock was taken within kSpinTurns.
+bool Mutex::Spin() {
   for (int turn = 0; turn < kSpinTurns; turn++) {
     uint32_t expected = kFree;
     // order: relaxed load, acquire on success; pairs with the release in Unlock().
     if (state_.load(std::memory_order_relaxed) == kFree &&
         state_.compare_exchange_weak(expected, kHeld, std::memory_order_acquire,
                                      std::memory_order_relaxed)) {
-      return;
+      return true;
     }
     Pause();
   }
+  return false;
+}
+
+void Mutex::Wait() {
+  if (Spin()) return;
   // order: acquire; pairs with the release in Unlock().
   while (state_.exchange(kHeldWithSleepers, std::memory_order_acquire) != kFree) {
     FutexWait(state_, kHeldWithSleepers);
@@ -60,7 +88,8 @@ void Mutex::NoteTaken() {
   for (int above = rank + 1; above <= static_cast<int>(LockRank::kLeaf); above++) {
     if (held_by_rank[above] != 0) Fatal("lock order: a lock of a higher rank is held [M1]");
   }
-  bool has_equals = rank_ == LockRank::kSizeClass || rank_ == LockRank::kRunCache;
+  bool has_equals = rank_ == LockRank::kSizeClass || rank_ == LockRank::kDeferredFrees ||
+                    rank_ == LockRank::kRunCache;
   if (held_by_rank[rank] != 0 && !has_equals) {
     Fatal("lock order: two locks of one rank [M1]");
   }

@@ -5,7 +5,7 @@
 // Room: base. Under a Mutex: no allocation from the heap, ever; blocking only where LockRank says.
 //
 // [M1] In debug builds a thread takes locks in strictly rising rank, except locks of one rank that
-//      LockAllInOrder's callers take in a fixed order (kSizeClass and kRunCache, at fork).
+//      are taken in a fixed order at fork (kSizeClass, kDeferredFrees, kRunCache).
 #pragma once
 
 #include <atomic>
@@ -33,6 +33,10 @@ class CAPABILITY("mutex") Mutex {
     NoteTaken();
   }
 
+  // The same, but from a holder that keeps the lock for long, and says so by a meter, the caller is
+  // sent away after a microsecond or so. Returns: whether the lock was taken.
+  bool LockUnlessLong() TRY_ACQUIRE(true) { return TryLock() || LockUnlessLongSlow(); }
+
   bool TryLock() TRY_ACQUIRE(true) {
     uint32_t expected = kFree;
     // order: acquire; as in Lock().
@@ -50,7 +54,8 @@ class CAPABILITY("mutex") Mutex {
 
   LockRank rank() const { return rank_; }
 
-  // By the holder: from here on those who have to wait are counted in `meter`; null: no more.
+  // By the holder: from here on those who have to wait are counted in `meter`, and who need not
+  // wait is sent away; null: no more.
   void set_meter(WaitMeter* meter) {
     // order: relaxed; a meter outlives the lock, and who misses it is not counted.
     meter_.store(meter, std::memory_order_relaxed);
@@ -62,6 +67,9 @@ class CAPABILITY("mutex") Mutex {
   static constexpr uint32_t kHeldWithSleepers = 2;
 
   void LockSlow();
+  bool LockUnlessLongSlow();
+  bool SleepUnlessLong();
+  bool Spin();
   void Wait();
   void WakeOne();
 #if MESH_DEBUG

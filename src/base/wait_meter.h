@@ -1,9 +1,9 @@
 // WaitMeter: how long threads wait for a lock whose holder wants to know.
 //
 // A holder that keeps a lock for long hangs its meter on the lock (Mutex::set_meter). Threads that
-// find the lock taken then count themselves here, and how long it took them; others pay nothing.
-// Room: base; Mutex calls it, who hangs it up reads it. Thread rule: any thread; the meter outlives
-// the lock.
+// find the lock taken then count themselves here, and how long it took them until they had it or
+// went away (Mutex::LockUnlessLong()); others pay nothing. Room: base; Mutex calls it, who hangs it
+// up reads it. Thread rule: any thread; the meter outlives the lock.
 #pragma once
 
 #include <atomic>

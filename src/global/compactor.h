@@ -10,8 +10,9 @@
 // for it), kMesh and the class's as above. Allocates nothing from the heap; its scratch memory is
 // mapped once and emptied.
 //
-// [C1] A thread that allocates or frees waits for one batch at most, and comes before the next.
-//      Batches are sized by how long the last ones took.
+// [C1] A thread that allocates or frees waits a microsecond for a batch, and then goes another way
+//      (SizeClassHeap::kBusy, DeferredFrees). Who has none waits for one batch at most, and comes
+//      before the next. Batches are sized by how long the last ones took.
 // [C2] No pass runs on a stack that lies in the heap: its own stores would wait for itself.
 #pragma once
 
@@ -42,7 +43,8 @@ struct CompactorStatistics {
   // Batches: how long each class was locked for one.
   uint64_t longest_pause_ns = 0;
   uint64_t pauses[kPauseBuckets] = {};  // [i]: 2^(i-1) to 2^i microseconds
-  // Threads: how long each waited for a class that a batch had locked.
+  // Threads: how long each that found a class locked by a batch waited for it, or until it went
+  // another way.
   uint64_t longest_wait_ns = 0;
   uint64_t waits[kPauseBuckets] = {};
 };
@@ -114,7 +116,6 @@ class Compactor {
 
  private:
   friend struct WindowLayout;  // tells other processes where the figures lie
-  using Candidate = SizeClassHeap::Candidate;
 
   // Spans looked at in one go; more of them wait for the next.
   static constexpr uint32_t kMaxCandidates = 1 << 16;
@@ -222,7 +223,7 @@ class Compactor {
   void SortPlan() REQUIRES(pass_lock_);
   bool MeshBatch(bool wait, PassResult* result) REQUIRES(pass_lock_);
   uint32_t MovesPerBatch() const REQUIRES(pass_lock_);
-  void AddGroups(SizeClassHeap::Gathered* gathered) REQUIRES(pass_lock_);
+  void AddGroups(Gathered* gathered) REQUIRES(pass_lock_);
   void NoteBatchLocked(const MeshResult& result) REQUIRES(lock_);
   void NotePass(bool is_limited);
   void NotePauseLocked(uint64_t ns) REQUIRES(lock_);

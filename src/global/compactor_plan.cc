@@ -184,7 +184,7 @@ void Compactor::Arrange() {
   p.leaders = CountLeaders(demand, price_);
   if (p.leaders == count) return;
   const Candidate* last = nullptr;
-  auto add = [&](uint32_t& place) {
+  auto add = [&](uint32_t& place) NO_THREAD_SAFETY_ANALYSIS {
     const Candidate& span = s.found[place];
     const bool leads = p.count < p.leaders;
     const bool is_first = p.count == 0 || p.count == p.leaders;
@@ -249,7 +249,7 @@ uint32_t Compactor::MovesPerBatch() const {
 // Adds groups to the mesher until it is enough for a batch. A large group is meshed in several: a
 // span of the part that is done stands for all of that part in the next.
 // Under the lock of the class, which clang cannot tell by p.heap.
-void Compactor::AddGroups(SizeClassHeap::Gathered* gathered) NO_THREAD_SAFETY_ANALYSIS {
+void Compactor::AddGroups(Gathered* gathered) NO_THREAD_SAFETY_ANALYSIS {
   Progress& p = progress_;
   Scratch& s = *scratch_;
   uint32_t moves = MovesPerBatch();

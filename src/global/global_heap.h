@@ -119,6 +119,7 @@ class GlobalHeap {
   MappingBudget budget_;
   Mesher mesher_;
   SpanReleaser releaser_;
+  DeferredFrees deferred_[kClassCount - 1];
   SizeClassHeap heaps_[kClassCount - 1];
   ProgramHeaps program_heaps_;
   Compactor compactor_;

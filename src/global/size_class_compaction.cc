@@ -202,12 +202,18 @@ uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, Sp
   }
   RunBatchLocked(mesher);
   mesher.Fold({plan.spans, plan.count});
-  lock_.set_meter(nullptr);
+  EndBatchLocked();
   return plan.copied_pages;
+}
+
+void SizeClassHeap::EndBatchLocked() {
+  lock_.set_meter(nullptr);
+  if (HasDeferred()) FreeDeferredLocked();
 }
 
 bool SizeClassHeap::TakeChanged() {
   MutexLock lock(lock_);
+  if (HasDeferred()) FreeDeferredLocked();
   bool changed = changed_;
   changed_ = false;
   // Memory that waits for spans to come is out of the arena's sight.
@@ -224,10 +230,7 @@ void SizeClassHeap::SplitOffLocked(MiniHeap* span) {
   MiniHeap* leader = span->leader();
   RemoveFromListLocked(leader);
   BackingPage backing = span->backing();
-  if (!leader->is_alone()) {
-    members_--;
-    member_pages_ -= span->pages();
-  }
+  if (!leader->is_alone()) NoteLeftLocked(span);
   MiniHeap* left = span->Leave();
   span->SetMemory(SpanMemory::kPrivate, kNoBackingPage);
   backed_pages_ -= span->pages();

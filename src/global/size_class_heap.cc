@@ -65,6 +65,16 @@ void SizeClassHeap::Init(SizeClass size_class, Arena* arena, Backing* backing,
   releaser_ = releaser;
 }
 
+void SizeClassHeap::set_mapping_wealth(uint32_t wealth) {
+  MutexLock lock(lock_);
+  mapping_wealth_ = wealth;
+}
+
+void SizeClassHeap::AllowSpanPages(PageCount pages) {
+  MutexLock lock(lock_);
+  max_span_pages_ = pages;
+}
+
 void SizeClassHeap::RemoveFromListLocked(MiniHeap* leader) {
   switch (leader->place()) {
     case SpanPlace::kPartial:
@@ -284,9 +294,16 @@ uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, SlotOrder order, bool sh
 }
 
 uint32_t SizeClassHeap::Refill(uint16_t owner, SpanId* attached, Random& random, SlotOrder order,
-                               void** out, uint32_t wanted, uint32_t room) {
-  MutexLock lock(lock_);
-  return RefillLocked(owner, attached, random, order, out, wanted, room);
+                               void** out, uint32_t wanted, uint32_t room, bool waits) {
+  if (waits) {
+    lock_.Lock();
+  } else if (!lock_.LockUnlessLong()) {
+    return kBusy;
+  }
+  if (HasDeferred()) FreeDeferredLocked();
+  const uint32_t taken = RefillLocked(owner, attached, random, order, out, wanted, room);
+  lock_.Unlock();
+  return taken;
 }
 
 uint32_t SizeClassHeap::RefillLocked(uint16_t owner, SpanId* attached, Random& random,
@@ -323,6 +340,7 @@ void SizeClassHeap::Detach(uint16_t owner, SpanId attached) {
 
 SizeClassStatistics SizeClassHeap::statistics() {
   MutexLock lock(lock_);
+  if (HasDeferred()) FreeDeferredLocked();
   SizeClassStatistics result;
   result.attached = attached_.size();
   for (uint32_t bin = 0; bin < kBins; bin++) result.partial += partial_[bin].size();

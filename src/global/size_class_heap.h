@@ -25,6 +25,8 @@
 #include "src/arena/arena.h"
 #include "src/base/mutex.h"
 #include "src/base/random.h"
+#include "src/global/candidate.h"
+#include "src/global/deferred_frees.h"
 #include "src/global/drain_policy.h"
 #include "src/global/program_share.h"
 #include "src/global/size_class_statistics.h"
@@ -47,27 +49,27 @@ class SizeClassHeap {
   void Init(SizeClass size_class, Arena* arena, Backing* backing, SpanReleaser* releaser,
             ProgramShare* share = nullptr);
 
+  // Where objects wait that are freed while a batch has the class; null: threads wait for the
+  // batch. Before first use.
+  void set_deferred(DeferredFrees* deferred) { deferred_ = deferred; }
+  DeferredFrees* deferred() { return deferred_; }
   // Spans of one length that the class has before it makes longer ones; before first use.
   void set_spans_per_length(uint64_t count) { spans_per_length_ = count; }
   // Mappings there are, as a multiple of what Linux allows by default: with more of them, more
   // spans can be short.
-  void set_mapping_wealth(uint32_t wealth) {
-    MutexLock lock(lock_);
-    mapping_wealth_ = wealth;
-  }
+  void set_mapping_wealth(uint32_t wealth);
   // Pages that a span longer than a unit may have, from now on.
-  void AllowSpanPages(PageCount pages) {
-    MutexLock lock(lock_);
-    max_span_pages_ = pages;
-  }
+  void AllowSpanPages(PageCount pages);
 
   // Takes `wanted` free slots, to be popped in `order`, for thread heap `owner`; more, up to
   // `room`, where that empties a span: a rest costs as much as a whole the next time.
   // `attached` is the span that the owner draws from, kNoSpan at first; updated. Null: the slots
   // come from a span that others draw from as well, in whole cache lines as far as they are free.
-  // Returns: slots written to `out`; 0 when out of memory.
+  // Returns: slots written to `out`; 0 when out of memory; kBusy, unless it `waits`, when a batch
+  // has the class.
+  static constexpr uint32_t kBusy = UINT32_MAX;
   uint32_t Refill(uint16_t owner, SpanId* attached, Random& random, SlotOrder order, void** out,
-                  uint32_t wanted, uint32_t room);
+                  uint32_t wanted, uint32_t room, bool waits = true);
 
   // Frees `count` objects of this class. Ends the program on a pointer that is no object (any
   // more). `forget` is called before the lock is let go: a fork must not find the objects with the
@@ -84,11 +86,13 @@ class SizeClassHeap {
   // to Return() from now on what it frees (DrainPolicy).
   template <typename Forget>
   bool Flush(void* const* objects, uint32_t count, Forget forget) {
-    MutexLock lock(lock_);
+    if (!LockOrDefer(objects, count, forget)) return false;
     changed_ = true;
     ReleaseLocked(objects, count, false);
     forget();
-    return kSizeClasses[size_class_].meshable && drain_.OnFlush(DrainSlotsLocked());
+    bool drains = kSizeClasses[size_class_].meshable && drain_.OnFlush(DrainSlotsLocked());
+    lock_.Unlock();
+    return drains;
   }
   // The same for one that does: whether it is to go on. `reused`: see DrainPolicy.
   template <typename Forget>
@@ -96,7 +100,7 @@ class SizeClassHeap {
     bool waited = false;
     if (!lock_.TryLock()) {
       waited = true;
-      lock_.Lock();
+      if (!LockOrDefer(objects, count, forget)) return true;
     }
     changed_ = true;
     ReleaseLocked(objects, count, false);
@@ -112,14 +116,6 @@ class SizeClassHeap {
   // The owner draws from `attached` no longer.
   void Detach(uint16_t owner, SpanId attached);
 
-  // What a plan knows of a leader that may be meshed: as it was when it was looked at.
-  struct Candidate {
-    SpanId id;
-    BackingPage backing;  // kNoBackingPage: private memory
-    uint16_t in_use;
-    uint8_t units;
-    Bitmap bits;
-  };
   // What meshing may have to do, estimated by some spans of each bin.
   MeshDemand demand();
   // Compaction, step 1: looks at some spans behind *cursor, and notes leaders with free slots that
@@ -128,17 +124,6 @@ class SizeClassHeap {
   // Returns: candidates written.
   // Locks: this class's, for 50 us or so.
   uint32_t Survey(SpanId* cursor, std::span<Candidate> out);
-  // Leaders that are in no list while a batch is put together and runs.
-  class Gathered {
-   public:
-    size_t room() const { return kMost - count_; }
-
-   private:
-    friend class SizeClassHeap;
-    static constexpr size_t kMost = 512;
-    MiniHeap* leaders_[kMost];
-    size_t count_ = 0;
-  };
   // Step 2: runs a batch under this class's lock. `add` gets a Gathered*, gathers groups and adds
   // them to the mesher.
   template <typename Add>
@@ -149,7 +134,7 @@ class SizeClassHeap {
     add(&gathered);
     MeshResult result = RunBatchLocked(mesher);
     PutBackLocked(&gathered, gathered.count_);
-    lock_.set_meter(nullptr);
+    EndBatchLocked();
     return result;
   }
   // In `add`: takes the leaders of those of `spans` that are still of `units` units and can still
@@ -187,10 +172,7 @@ class SizeClassHeap {
   // How spans are made, as in the same class of the main heap; before first use.
   void TakeSettings(SizeClassHeap& from);
   // A new heap has the class.
-  void Restart(uint64_t seed) {
-    MutexLock lock(lock_);
-    share_->random.Seed(seed);
-  }
+  void Restart(uint64_t seed);
   // In a fork's child.
   void ReseedLocked(uint64_t seed) REQUIRES(lock_) { share_->random.Seed(seed); }
   // 0: of the main heap.
@@ -302,10 +284,7 @@ class SizeClassHeap {
   uint32_t NextUnitsLocked() const REQUIRES(lock_);
   void NoteStartedLocked(const MiniHeap* span) REQUIRES(lock_);
   void NoteEndedLocked(uint32_t units) REQUIRES(lock_);
-  void NoteLeftLocked(const MiniHeap* member) REQUIRES(lock_) {
-    members_--;
-    member_pages_ -= member->pages();
-  }
+  void NoteLeftLocked(const MiniHeap* member) REQUIRES(lock_);
   MiniHeap* FindPartialLocked(uint16_t owner, MiniHeap** fullest) REQUIRES(lock_);
   // Slots of all physical spans.
   uint64_t SlotsLocked() const REQUIRES(lock_);
@@ -344,6 +323,25 @@ class SizeClassHeap {
       REQUIRES(lock_);
   uint32_t FreePlacesLocked(const SlotPlace* place, bool lenient) REQUIRES(lock_);
   static void RefuseFree(void* object, bool lenient, const char* why);
+  // Takes the lock; or leaves the objects to whoever has it for a batch, and returns false.
+  template <typename Forget>
+  bool LockOrDefer(void* const* objects, uint32_t count, Forget forget) TRY_ACQUIRE(true, lock_) {
+    if (lock_.LockUnlessLong()) return true;
+    if (deferred_ == nullptr || !deferred_->Add(objects, count, forget)) {
+      lock_.Lock();
+      return true;
+    }
+    // Who had the lock may have let it go before they were there.
+    if (lock_.TryLock()) {
+      FreeDeferredLocked();
+      lock_.Unlock();
+    }
+    return false;
+  }
+  bool HasDeferred() const { return deferred_ != nullptr && deferred_->size() > 0; }
+  void FreeDeferredLocked() REQUIRES(lock_);
+  // No more is done for which threads are sent away; what they have left is freed.
+  void EndBatchLocked() REQUIRES(lock_);
   void DropEmptiedLocked(MiniHeap* span) REQUIRES(lock_);
   // Makes a span without objects pages of the arena again. False: the kernel refuses.
   bool ReleaseSpanLocked(MiniHeap* span) REQUIRES(lock_);
@@ -367,6 +365,7 @@ class SizeClassHeap {
   Backing* backing_ = nullptr;
   SpanReleaser* releaser_ = nullptr;
   WaitMeter* meter_ = nullptr;
+  DeferredFrees* deferred_ = nullptr;
   SpanId reserve_ GUARDED_BY(lock_) = kNoSpan;  // first of the pages taken for spans to come
   PageCount reserve_pages_ GUARDED_BY(lock_) = 0;
   bool reserve_dirty_ GUARDED_BY(lock_) = false;  // memory may lie behind them

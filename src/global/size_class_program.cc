@@ -38,6 +38,11 @@ void SizeClassHeap::TakeSettings(SizeClassHeap& from) {
   max_span_pages_ = from.max_span_pages_;
 }
 
+void SizeClassHeap::Restart(uint64_t seed) {
+  MutexLock lock(lock_);
+  share_->random.Seed(seed);
+}
+
 void* SizeClassHeap::TakeOne(uint32_t generation, bool* looked, bool* is_over) {
   MutexLock lock(lock_);
   ProgramShare& share = *share_;

@@ -38,6 +38,11 @@ bool SizeClassHeap::ReleaseSpanLocked(MiniHeap* span) {
   return true;
 }
 
+void SizeClassHeap::NoteLeftLocked(const MiniHeap* member) {
+  members_--;
+  member_pages_ -= member->pages();
+}
+
 // A member without objects leaves its group, and goes. False: the kernel refuses.
 bool SizeClassHeap::ReleaseMemberLocked(MiniHeap* member) {
   MiniHeap* leader = member->leader();
@@ -155,8 +160,17 @@ uint32_t SizeClassHeap::FreePlacesLocked(const SlotPlace* place, bool lenient) {
   return freed_count;
 }
 
+void SizeClassHeap::FreeDeferredLocked() {
+  changed_ = true;
+  void* objects[kReleasedAtOnce];
+  while (const uint32_t count = deferred_->Take(objects, kReleasedAtOnce)) {
+    ReleaseLocked(objects, count, false);
+  }
+}
+
 bool SizeClassHeap::IsInUse(void* object) {
   MutexLock lock(lock_);
+  if (HasDeferred()) FreeDeferredLocked();
   SlotPlace place;
   if (LocateLocked({&object, 1}, true, &place) == 0) return false;
   return place.span->occupancy().IsSet(place.slot);

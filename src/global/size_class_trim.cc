@@ -93,7 +93,7 @@ SizeClassHeap::Trimmed SizeClassHeap::Trim(SpanId* cursor, bool keeps_recent) {
     result.bytes += trimmed.bytes;
     result.has_kept |= trimmed.has_kept;
   }
-  lock_.set_meter(nullptr);
+  EndBatchLocked();
   return result;
 }
 

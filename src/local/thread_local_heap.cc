@@ -52,6 +52,25 @@ constexpr auto kGrownWords = [] {
   return words;
 }();
 
+// Whose slots serve as well: at most twice as large, aligned as much, and moved by compaction, or
+// not, alike. kNoClass: nobody's.
+constexpr SizeClass FindLender(SizeClass size_class) {
+  const SizeClassInfo& info = kSizeClasses[size_class];
+  const uint32_t alignment = std::min(info.size & -info.size, uint32_t{kPageSize});
+  for (SizeClass c = size_class; ++c < kClassCount;) {
+    const SizeClassInfo& lender = kSizeClasses[c];
+    const bool is_larger = lender.size > info.size && lender.size <= 2 * info.size;
+    if (is_larger && lender.size % alignment == 0 && lender.meshable == info.meshable) return c;
+  }
+  return kNoClass;
+}
+
+constexpr auto kLenders = [] {
+  std::array<SizeClass, kClassCount> lenders{};
+  for (SizeClass c = 1; c < kClassCount; c++) lenders[c] = FindLender(c);
+  return lenders;
+}();
+
 }  // namespace
 
 size_t ThreadLocalHeap::Footprint() {
@@ -89,31 +108,60 @@ void ThreadLocalHeap::Grow(SizeClass size_class) {
 }
 
 void* ThreadLocalHeap::Refill(SizeClass size_class) {
+  void* slot = nullptr;
+  // The size of a hardened slot is known to be its class's.
+  const bool may_borrow = kLenders[size_class] != kNoClass && secure_policy.has_states <= 0;
+  if (TryRefill(size_class, !may_borrow, &slot)) return slot;
+  slot = Borrow(size_class);
+  if (slot == nullptr) TryRefill(size_class, true, &slot);
+  return slot;
+}
+
+void* ThreadLocalHeap::Borrow(SizeClass size_class) {
+  const SizeClass lender = kLenders[size_class];
+  void* slot = Take(lender);
+  if (slot == nullptr) TryRefill(lender, true, &slot);
+  if (slot == nullptr) return nullptr;
+  // Who clears an object clears a slot of the class that it has asked for.
+  const size_t size = kSizeClasses[size_class].size;
+  memset(static_cast<char*>(slot) + size, 0, kSizeClasses[lender].size - size);
+  return slot;
+}
+
+bool ThreadLocalHeap::TryRefill(SizeClass size_class, bool waits, void** slot) {
   ShuffleVector& vector = vectors_[size_class];
   // A hook of the program may have freed some, since there were none.
-  if (vector.size() > 0) return TakeAny(size_class);
+  if (vector.size() > 0) {
+    *slot = TakeAny(size_class);
+    return true;
+  }
   vector.CloseGap();
   uint32_t room = vector.capacity();
   uint32_t wanted = room;
-  if (vector.drains()) {
-    vector.NoteRefilled();
-  } else {
+  if (!vector.drains()) {
     wanted = std::max(room / 2, 1u);
     room -= room / 4;
-    Grow(size_class);
   }
   SpanId* attached = wanted < kSlotsToAttach ? nullptr : &attached_[size_class];
   uint32_t got = global_->size_class_heap(size_class)
-                     .Refill(id_, attached, random_, order_, vector.slots(), wanted, room);
+                     .Refill(id_, attached, random_, order_, vector.slots(), wanted, room, waits);
+  if (got == SizeClassHeap::kBusy) return false;
   if (got == 0 && vector.returned() > 0) {
     // Out of memory but for what waits here.
     ReturnAll(size_class);
-    return Refill(size_class);
+    return TryRefill(size_class, waits, slot);
   }
-  if (got == 0) return nullptr;
+  *slot = nullptr;
+  if (got == 0) return true;
   vector.set_size(got);
+  if (vector.drains()) {
+    vector.NoteRefilled();
+  } else {
+    Grow(size_class);
+  }
   if (secure_policy.has_states > 0) SlotGuard::Prefetch({vector.slots(), got});
-  return TakeAny(size_class);
+  *slot = TakeAny(size_class);
+  return true;
 }
 
 void* ThreadLocalHeap::TakeAny(SizeClass size_class) {

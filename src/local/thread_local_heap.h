@@ -165,6 +165,11 @@ class ThreadLocalHeap {
     return offsets;
   }();
   void RequireInUse(void* object, SizeClass size_class);
+  // Fetches slots and takes one. False: a batch of compaction has the class, and the caller does
+  // not wait for it. *slot is null when out of memory.
+  bool TryRefill(SizeClass size_class, bool waits, void** slot);
+  // A slot of a larger class; null when out of memory.
+  void* Borrow(SizeClass size_class);
   // The next free slot, at any level.
   void* TakeAny(SizeClass size_class);
   void SendOldest(SizeClass size_class);

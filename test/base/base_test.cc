@@ -176,7 +176,6 @@ TEST(Mutex, TryLockRefusesWhenHeld) {
   mutex.Unlock();
 }
 
-#if MESH_DEBUG
 // The clock of a meter: one microsecond, and three at the second look.
 uint64_t FakeNs() {
   static std::atomic<uint64_t> looks{0};
@@ -207,6 +206,57 @@ TEST(Mutex, CountsWaitsForWhoeverAsks) {
   for (size_t i = 0; i < WaitMeter::kBuckets; i++) EXPECT_EQ(meter.count(i), i == 2 ? 1u : 0u);
 }
 
+TEST(Mutex, SendsAwayFromWhoHoldsItForLong) {
+  Mutex mutex(LockRank::kLeaf);
+  WaitMeter meter(FakeNs);
+  ASSERT_TRUE(mutex.LockUnlessLong());
+  mutex.set_meter(&meter);
+  bool taken = true;
+  std::thread([&] { taken = mutex.LockUnlessLong(); }).join();
+  EXPECT_FALSE(taken);
+  EXPECT_EQ(meter.count(2), 1u);
+  mutex.set_meter(nullptr);
+  std::thread waiter([&] {
+    taken = mutex.LockUnlessLong();
+    if (taken) mutex.Unlock();
+  });
+  mutex.Unlock();
+  waiter.join();
+  EXPECT_TRUE(taken);
+}
+
+// Threads that sleep are woken, though others that were woken before them have gone away.
+TEST(Mutex, WhoIsSentAwayLeavesNobodyAsleep) {
+  constexpr int kRounds = 20'000;
+  Mutex mutex(LockRank::kLeaf);
+  WaitMeter meter(FakeNs);
+  std::atomic<bool> is_over = false;
+  uint64_t sum = 0;
+  std::atomic<uint64_t> expected = 0;
+  std::vector<std::thread> threads;
+  for (bool waits : {true, true, false, false}) {
+    threads.emplace_back([&, waits] {
+      while (!is_over) {
+        if (waits) mutex.Lock();
+        if (!waits && !mutex.LockUnlessLong()) continue;
+        sum++;
+        mutex.Unlock();
+        expected++;
+      }
+    });
+  }
+  for (int i = 0; i < kRounds; i++) {
+    MutexLock lock(mutex);
+    mutex.set_meter(&meter);
+    if (i % 16 == 0) std::this_thread::yield();
+    mutex.set_meter(nullptr);
+  }
+  is_over = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(sum, expected);
+}
+
+#if MESH_DEBUG
 TEST(MutexDeathTest, RefusesAFallingRank) {
   Mutex low(LockRank::kArena), high(LockRank::kLeaf);
   EXPECT_DEATH(

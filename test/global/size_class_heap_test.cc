@@ -269,7 +269,7 @@ TEST(SizeClassHeap, SurveyFindsWhatHasRoom) {
   std::vector<SpanObjects> spans = heap.MakeFull(kOther, 3);
   heap.Thin(spans[0], [](size_t slot) { return slot == 0; });
   heap.Thin(spans[1], [](size_t slot) { return slot != 0; });  // too full to be worth it
-  SizeClassHeap::Candidate found[8];
+  Candidate found[8];
   SpanId cursor = kNoSpan;
   ASSERT_EQ(heap.heap_of(kOther).Survey(&cursor, found), 1u);
   EXPECT_EQ(cursor, kNoSpan);
@@ -287,7 +287,7 @@ TEST(SizeClassHeap, SurveyGoesOnWhereItStopped) {
   std::vector<SpanId> seen;
   SpanId cursor = kNoSpan;
   do {
-    SizeClassHeap::Candidate found[2];
+    Candidate found[2];
     uint32_t count = heap.heap_of(kOther).Survey(&cursor, found);
     for (uint32_t i = 0; i < count; i++) seen.push_back(found[i].id);
   } while (cursor != kNoSpan);
@@ -326,7 +326,7 @@ TEST(SizeClassHeap, GatherLeavesOutWhatNoLongerFits) {
   // The second has gone.
   heap.Thin(spans[1], [](size_t) { return false; });
   Mesher mesher(heap.global().backing(), heap.global().barrier(), heap.global().budget());
-  heap.heap_of(kOther).MeshBatch(mesher, [&](SizeClassHeap::Gathered* gathered) {
+  heap.heap_of(kOther).MeshBatch(mesher, [&](Gathered* gathered) {
     std::span<MiniHeap*> leaders = heap.heap_of(kOther).GatherLocked(ids, 1, 64, gathered);
     ASSERT_EQ(leaders.size(), 2u);
     EXPECT_EQ(leaders[0]->id(), ids[0]);

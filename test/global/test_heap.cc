@@ -125,7 +125,7 @@ void TestHeap::RewriteAll() {
 }
 
 MeshResult TestHeap::MeshInGroupsOf(size_t size, SizeClass size_class) {
-  std::vector<SizeClassHeap::Candidate> found(1000);
+  std::vector<Candidate> found(1000);
   global_->budget().Refresh();
   SizeClassHeap& heap = heap_of(size_class);
   size_t count = 0;
@@ -139,7 +139,7 @@ MeshResult TestHeap::MeshInGroupsOf(size_t size, SizeClass size_class) {
   for (size_t i = 0; i < count; i++) {
     if (found[i].units == units) spans.push_back(found[i].id);
   }
-  return heap.MeshBatch(*mesher_, [&](SizeClassHeap::Gathered* gathered) {
+  return heap.MeshBatch(*mesher_, [&](Gathered* gathered) {
     for (size_t first = 0; first < spans.size();) {
       size_t taken = std::min(size, spans.size() - first);
       std::span<MiniHeap*> leaders =

@@ -106,7 +106,8 @@ MESH_RETURNS_RESIZED void* mesh_realloc_aligned_at(void* object, size_t size, si
  * is not Mesh's. */
 size_t mesh_usable_size(const void* object);
 
-/* Bytes that mesh_malloc(size) would give: never less than size; 0 if there is no such object. */
+/* Bytes that mesh_malloc(size) gives, or more while objects of that size are being compacted: never
+ * less than size; 0 if there is no such object. */
 size_t mesh_good_size(size_t size);
 
 /* Whether the address lies in address space that Mesh gives objects from, in use or not. */
