@@ -67,8 +67,8 @@ def _tidy_command(path: str) -> list[str]:
     language = ["-xc++", "-std=c++20", "-fno-exceptions", "-fno-rtti"]
     return [
         "clang-tidy", "--quiet", "--warnings-as-errors=*", path, "--", *language,
-        "-DMESH_DEBUG=1", "-Wthread-safety", "-iquote.", "-Isrc/libmesh", "-Ithird_party/heap-layers/include",
-        f"-isystem{googletest}/googletest/include",
+        "-DMESH_DEBUG=1", "-Wthread-safety", "-iquote.", "-Isrc/libmesh",
+        "-Ithird_party/heap-layers/include", f"-isystem{googletest}/googletest/include",
     ]  # fmt: skip
 
 
