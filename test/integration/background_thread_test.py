@@ -67,14 +67,19 @@ def test_it_comes_with_the_first_thread(
 
 
 def _own_thread(process: int) -> pathlib.Path:
-    """The directory in /proc of the thread that is called mesh."""
-    found = [
-        task
-        for task in pathlib.Path(f"/proc/{process}/task").iterdir()
-        if (task / "comm").read_text() == "mesh\n"
-    ]
-    assert len(found) == 1
-    return found[0]
+    """The directory in /proc of the thread that is called mesh, once it has run and says so."""
+    deadline = time.monotonic() + harness.LONGEST_S
+    while True:
+        found = [
+            task
+            for task in pathlib.Path(f"/proc/{process}/task").iterdir()
+            if (task / "comm").read_text() == "mesh\n"
+        ]
+        assert len(found) <= 1
+        if found:
+            return found[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("barrier", ["auto", "segv"])
