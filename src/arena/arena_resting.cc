@@ -30,10 +30,7 @@ bool Arena::RestLocked(SpanId id, const LargeObject& object, bool is_empty) {
   if (!is_shut) {
     is_shut = os::Decommit(address, BytesOf(resting.run.pages)).ok();
     // A part may be shut; what cannot be opened again is lost.
-    if (!is_shut &&
-        os::Protect(PageMap::AddressOf(id), BytesOf(pages), os::Protection::kReadWrite).ok()) {
-      return false;
-    }
+    if (!is_shut && ProtectPages(id, pages, true)) return false;
   }
   MarkRestingLocked(id, object);
   if (!is_shut) return true;
@@ -65,9 +62,7 @@ bool Arena::RestWarmLocked(SpanId id, const LargeObject& object, Resting* restin
   const PageCount cold = first + second - warm;
   if (warm < kShortestWarm || warm > kLongestWarm || (first == 0 && object.moved)) return false;
   CoolDownTo(kMostWarm - warm);
-  if (!os::Protect(PageMap::AddressOf(id), BytesOf(pages), os::Protection::kNone).ok()) {
-    return false;
-  }
+  if (!ProtectPages(id, pages, false)) return false;
   resting->warm_id = warm == first ? id : id + first;
   const SpanId cold_id = warm == first ? id + first : id;
   if (cold > 0 && !os::ReleasePages(PageMap::AddressOf(cold_id), BytesOf(cold)).ok()) return false;
@@ -139,9 +134,8 @@ PageCount Arena::TakeWarmLocked(SpanId id, PageCount pages, PageCount room, bool
   best->warm -= moved;
   best->warm_id += moved;
   warm_pages_ -= moved;
-  const size_t bytes = BytesOf(std::min(moved, pages));
-  *is_lost = !os::Protect(to, bytes, os::Protection::kReadWrite).ok() &&
-             !os::MapPrivateFixed(to, bytes).ok();
+  const PageCount opened = std::min(moved, pages);
+  *is_lost = !ProtectPages(id, opened, true) && !os::MapPrivateFixed(to, BytesOf(opened)).ok();
   return moved;
 }
 

@@ -95,15 +95,15 @@ Status MovePages(uintptr_t source, size_t length, uintptr_t target);
 // Whether one mapping holds all of the range, behind which pages follow that are mapped, too.
 bool IsOneMapping(uintptr_t address, size_t length);
 
-// As MovePages, but the source stays mapped, empty (MREMAP_DONTUNMAP: kernel 5.7 and later,
-// private anonymous memory; 5.13 shared too; otherwise EINVAL). The source may lie in several
-// mappings. Refused, its contents are as they were, and the target is mapped, with whatever
-// contents and protection; or, with has_hole, a part of it is not, and must never be used again.
 struct MoveOutcome {
   Status status;
-  bool has_hole = false;
+  bool has_hole = false;  // a part of the target is not mapped, and must never be used again
   bool ok() const { return status.ok(); }
 };
+// As MovePages, but the source stays mapped, empty (MREMAP_DONTUNMAP: kernel 5.7 and later,
+// private anonymous memory; 5.13 shared too; otherwise EINVAL). The source may lie in several
+// mappings. Refused, its contents are as they were, and the target is mapped, unless it has a hole,
+// with whatever contents and protection.
 MoveOutcome MovePagesKeepSource(uintptr_t source, size_t length, uintptr_t target);
 
 enum class Protection : uint8_t { kNone, kRead, kReadWrite };
