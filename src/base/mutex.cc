@@ -31,12 +31,12 @@ void Mutex::LockSlow() {
 }
 
 bool Mutex::LockUnlessLongSlow() {
-  // order: relaxed throughout; see set_meter().
-  WaitMeter* meter = meter_.load(std::memory_order_relaxed);
-  const uint64_t began_ns = meter != nullptr ? meter->Begin() : 0;
-  bool taken = Spin();
-  if (meter != nullptr) meter->End(began_ns);
-  if (!taken && meter_.load(std::memory_order_relaxed) == nullptr) taken = SleepUnlessLong();
+  // order: relaxed; see set_meter().
+  if (WaitMeter* meter = meter_.load(std::memory_order_relaxed); meter != nullptr) {
+    meter->NoteNone();
+    return false;
+  }
+  const bool taken = Spin() || SleepUnlessLong();
   if (taken) NoteTaken();
   return taken;
 }
@@ -46,7 +46,11 @@ bool Mutex::SleepUnlessLong() {
   while (state_.exchange(kHeldWithSleepers, std::memory_order_acquire) != kFree) {
     // Not before the exchange: who was woken alone of several has to leave word of the others.
     // order: relaxed; see set_meter().
-    if (meter_.load(std::memory_order_relaxed) != nullptr) return false;
+    WaitMeter* meter = meter_.load(std::memory_order_relaxed);
+    if (meter != nullptr) {
+      meter->NoteNone();
+      return false;
+    }
     FutexWait(state_, kHeldWithSleepers);
   }
   return true;

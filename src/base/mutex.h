@@ -34,7 +34,7 @@ class CAPABILITY("mutex") Mutex {
   }
 
   // The same, but from a holder that keeps the lock for long, and says so by a meter, the caller is
-  // sent away after a microsecond or so. Returns: whether the lock was taken.
+  // sent away. Returns: whether the lock was taken.
   bool LockUnlessLong() TRY_ACQUIRE(true) { return TryLock() || LockUnlessLongSlow(); }
 
   bool TryLock() TRY_ACQUIRE(true) {

@@ -1,9 +1,11 @@
 // WaitMeter: how long threads wait for a lock whose holder wants to know.
 //
 // A holder that keeps a lock for long hangs its meter on the lock (Mutex::set_meter). Threads that
-// find the lock taken then count themselves here, and how long it took them until they had it or
-// went away (Mutex::LockUnlessLong()); others pay nothing. Room: base; Mutex calls it, who hangs it
-// up reads it. Thread rule: any thread; the meter outlives the lock.
+// find the lock taken then count themselves here, and how long it took them, or that they went away
+// at once (Mutex::LockUnlessLong()); others pay nothing.
+//
+// Room: base; Mutex calls it, who hangs it up reads it. Thread rule: any thread; the meter outlives
+// the lock.
 #pragma once
 
 #include <atomic>
@@ -15,7 +17,8 @@ namespace mesh {
 
 class WaitMeter {
  public:
-  // Bucket i counts waits of [2^(i-1), 2^i) microseconds, the last one all that are longer.
+  // Bucket i counts waits of [2^(i-1), 2^i) microseconds, the last one all that are longer. The
+  // first has those too who went away.
   static constexpr size_t kBuckets = 24;
 
   using Clock = uint64_t();  // monotonic [ns]
@@ -38,6 +41,12 @@ class WaitMeter {
            !longest_ns_.compare_exchange_weak(longest, ns, std::memory_order_relaxed)) {
     }
     waiting_.fetch_sub(1, std::memory_order_relaxed);
+  }
+
+  // A thread has found the lock taken, and gone away.
+  void NoteNone() {
+    // order: relaxed; see End().
+    counts_[0].fetch_add(1, std::memory_order_relaxed);
   }
 
   // Threads that wait now.

@@ -10,7 +10,7 @@
 // for it), kMesh and the class's as above. Allocates nothing from the heap; its scratch memory is
 // mapped once and emptied.
 //
-// [C1] A thread that allocates or frees waits a microsecond for a batch, and then goes another way
+// [C1] A thread that allocates or frees while a batch has the class goes another way
 //      (SizeClassHeap::kBusy, DeferredFrees). Who has none waits for one batch at most, and comes
 //      before the next. Batches are sized by how long the last ones took.
 // [C2] No pass runs on a stack that lies in the heap: its own stores would wait for itself.
@@ -43,7 +43,7 @@ struct CompactorStatistics {
   // Batches: how long each class was locked for one.
   uint64_t longest_pause_ns = 0;
   uint64_t pauses[kPauseBuckets] = {};  // [i]: 2^(i-1) to 2^i microseconds
-  // Threads: how long each that found a class locked by a batch waited for it, or until it went
+  // Threads: how long each that found a class locked by a batch waited for it; nothing, if it went
   // another way.
   uint64_t longest_wait_ns = 0;
   uint64_t waits[kPauseBuckets] = {};

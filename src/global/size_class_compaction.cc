@@ -207,8 +207,8 @@ uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, Sp
 }
 
 void SizeClassHeap::EndBatchLocked() {
-  lock_.set_meter(nullptr);
   if (HasDeferred()) FreeDeferredLocked();
+  lock_.set_meter(nullptr);
 }
 
 bool SizeClassHeap::TakeChanged() {

@@ -98,7 +98,7 @@ TEST_F(BusyClassTest, AThreadWaitsWhenNoMoreCanBeDeferred) {
       for (void* object : objects) Free(heap, object, kClass);
       is_over = true;
     });
-    while (global_->size_class_heap(kClass).deferred()->size() < DeferredFrees::kMost - 64) {
+    while (global_->size_class_heap(kClass).deferred()->size() <= DeferredFrees::kMost - 64) {
       std::this_thread::yield();
     }
     EXPECT_FALSE(is_over);
