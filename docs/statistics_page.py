@@ -58,7 +58,7 @@ _TAIL = """
 |---|---|
 | barrier_tier | name of the write barrier in force; `none` before the first pass |
 | pauses | how often meshing held a size class for 2^(i-1) to 2^i microseconds; 0: less than 1 |
-| waits | how often a thread waited that long for it |
+| waits | how often a thread that met it waited that long; 0, too: went another way |
 """
 
 
