@@ -92,7 +92,7 @@ void Mutex::NoteTaken() {
   for (int above = rank + 1; above <= static_cast<int>(LockRank::kLeaf); above++) {
     if (held_by_rank[above] != 0) Fatal("lock order: a lock of a higher rank is held [M1]");
   }
-  bool has_equals = rank_ == LockRank::kSizeClass || rank_ == LockRank::kDeferredFrees ||
+  bool has_equals = rank_ == LockRank::kSizeClass || rank_ == LockRank::kPendingFrees ||
                     rank_ == LockRank::kRunCache;
   if (held_by_rank[rank] != 0 && !has_equals) {
     Fatal("lock order: two locks of one rank [M1]");

@@ -5,7 +5,7 @@
 // Room: base. Under a Mutex: no allocation from the heap, ever; blocking only where LockRank says.
 //
 // [M1] In debug builds a thread takes locks in strictly rising rank, except locks of one rank that
-//      are taken in a fixed order at fork (kSizeClass, kDeferredFrees, kRunCache).
+//      are taken in a fixed order at fork (kSizeClass, kPendingFrees, kRunCache).
 #pragma once
 
 #include <atomic>

@@ -27,7 +27,7 @@ void ForkHandler::LockHeaps() NO_THREAD_SAFETY_ANALYSIS {
   global_.program_heaps().lock().Lock();
   for (SizeClassHeap& heap : global_.size_class_heaps()) heap.lock().Lock();
   global_.program_heaps().LockClasses();
-  for (SizeClassHeap& heap : global_.size_class_heaps()) heap.deferred()->lock().Lock();
+  for (SizeClassHeap& heap : global_.size_class_heaps()) heap.pending().lock().Lock();
 }
 
 void ForkHandler::MakeViewsPrivate() NO_THREAD_SAFETY_ANALYSIS {
@@ -116,7 +116,7 @@ void ForkHandler::UnlockArena() NO_THREAD_SAFETY_ANALYSIS {
 }
 
 void ForkHandler::UnlockHeaps() NO_THREAD_SAFETY_ANALYSIS {
-  for (SizeClassHeap& heap : global_.size_class_heaps()) heap.deferred()->lock().Unlock();
+  for (SizeClassHeap& heap : global_.size_class_heaps()) heap.pending().lock().Unlock();
   global_.program_heaps().UnlockClasses();
   for (SizeClassHeap& heap : global_.size_class_heaps()) heap.lock().Unlock();
   global_.program_heaps().lock().Unlock();

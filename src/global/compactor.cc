@@ -6,6 +6,7 @@
 #include <new>
 
 #include "src/base/check.h"
+#include "src/global/size_class_batch.h"
 #include "src/os/memory.h"
 #include "src/os/process.h"
 

@@ -11,7 +11,7 @@
 // mapped once and emptied.
 //
 // [C1] A thread that allocates or frees while a batch has the class goes another way
-//      (SizeClassHeap::kBusy, DeferredFrees). Who has none waits for one batch at most, and comes
+//      (SizeClassHeap::kBusy, PendingFrees). Who has none waits for one batch at most, and comes
 //      before the next. Batches are sized by how long the last ones took.
 // [C2] No pass runs on a stack that lies in the heap: its own stores would wait for itself.
 #pragma once

@@ -61,7 +61,7 @@ GlobalHeap::GlobalHeap()
       compactor_(heaps_, program_heaps_.classes(), arena_, mesher_, barrier_, budget_) {
   for (SizeClass c = 1; c < kClassCount; c++) {
     size_class_heap(c).Init(c, &arena_, &backing_, &releaser_);
-    size_class_heap(c).set_deferred(&deferred_[c - 1]);
+    size_class_heap(c).pending().Init(pending_frees_[c - 1]);
   }
 }
 

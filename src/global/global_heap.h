@@ -119,7 +119,7 @@ class GlobalHeap {
   MappingBudget budget_;
   Mesher mesher_;
   SpanReleaser releaser_;
-  DeferredFrees deferred_[kClassCount - 1];
+  void* pending_frees_[kClassCount - 1][PendingFrees::kMost];
   SizeClassHeap heaps_[kClassCount - 1];
   ProgramHeaps program_heaps_;
   Compactor compactor_;

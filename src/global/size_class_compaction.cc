@@ -1,7 +1,7 @@
 // SizeClassHeap, the half for compaction and fork: surveys, batches, folding, splitting off.
 #include <algorithm>
 
-#include "src/global/size_class_heap.h"
+#include "src/global/size_class_batch.h"
 
 namespace mesh {
 namespace {
@@ -181,8 +181,7 @@ uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, Sp
                                   uint32_t most_pages) {
   FoldPlan plan{mesher, table};
   PageCount pages = kSurveyedPages;
-  MutexLock lock(lock_);
-  lock_.set_meter(meter_);
+  BatchLock lock(*this);
   // Spans of this class do not come or go meanwhile; others are recognised by their entries.
   for (uint32_t looked = 0; looked < kSpansLookedAt && plan.count < kSpansFolded; looked++) {
     if (plan.folded_pages >= most_pages) break;
@@ -202,18 +201,12 @@ uint32_t SizeClassHeap::FoldBatch(Mesher& mesher, const os::PageTable& table, Sp
   }
   RunBatchLocked(mesher);
   mesher.Fold({plan.spans, plan.count});
-  EndBatchLocked();
   return plan.copied_pages;
 }
 
-void SizeClassHeap::EndBatchLocked() {
-  if (HasDeferred()) FreeDeferredLocked();
-  lock_.set_meter(nullptr);
-}
-
 bool SizeClassHeap::TakeChanged() {
+  FreePending();
   MutexLock lock(lock_);
-  if (HasDeferred()) FreeDeferredLocked();
   bool changed = changed_;
   changed_ = false;
   // Memory that waits for spans to come is out of the arena's sight.

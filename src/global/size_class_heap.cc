@@ -301,7 +301,7 @@ uint32_t SizeClassHeap::Refill(uint16_t owner, SpanId* attached, Random& random,
   } else if (!lock_.LockUnlessLong()) {
     return kBusy;
   }
-  if (HasDeferred()) FreeDeferredLocked();
+  if (pending_.size() > 0) FreePendingLocked();
   const uint32_t taken = RefillLocked(owner, attached, random, order, out, wanted, room);
   lock_.Unlock();
   return taken;
@@ -340,8 +340,8 @@ void SizeClassHeap::Detach(uint16_t owner, SpanId attached) {
 }
 
 SizeClassStatistics SizeClassHeap::statistics() {
+  FreePending();
   MutexLock lock(lock_);
-  if (HasDeferred()) FreeDeferredLocked();
   SizeClassStatistics result;
   result.attached = attached_.size();
   for (uint32_t bin = 0; bin < kBins; bin++) result.partial += partial_[bin].size();

@@ -26,8 +26,8 @@
 #include "src/base/mutex.h"
 #include "src/base/random.h"
 #include "src/global/candidate.h"
-#include "src/global/deferred_frees.h"
 #include "src/global/drain_policy.h"
+#include "src/global/pending_frees.h"
 #include "src/global/program_share.h"
 #include "src/global/size_class_statistics.h"
 #include "src/meshing/backing.h"
@@ -49,10 +49,8 @@ class SizeClassHeap {
   void Init(SizeClass size_class, Arena* arena, Backing* backing, SpanReleaser* releaser,
             ProgramShare* share = nullptr);
 
-  // Where objects wait that are freed while a batch has the class; null: threads wait for the
-  // batch. Before first use.
-  void set_deferred(DeferredFrees* deferred) { deferred_ = deferred; }
-  DeferredFrees* deferred() { return deferred_; }
+  // Objects that were freed while a batch had the class. Without storage threads wait for batches.
+  PendingFrees& pending() { return pending_; }
   // Spans of one length that the class has before it makes longer ones; before first use.
   void set_spans_per_length(uint64_t count) { spans_per_length_ = count; }
   // Mappings there are, as a multiple of what Linux allows by default: with more of them, more
@@ -86,7 +84,7 @@ class SizeClassHeap {
   // to Return() from now on what it frees (DrainPolicy).
   template <typename Forget>
   bool Flush(void* const* objects, uint32_t count, Forget forget) {
-    if (!LockOrDefer(objects, count, forget)) return false;
+    if (!LockOrLeave(objects, count, forget)) return false;
     changed_ = true;
     ReleaseLocked(objects, count, false);
     forget();
@@ -100,7 +98,7 @@ class SizeClassHeap {
     bool waited = false;
     if (!lock_.TryLock()) {
       waited = true;
-      if (!LockOrDefer(objects, count, forget)) return true;
+      if (!LockOrLeave(objects, count, forget)) return true;
     }
     changed_ = true;
     ReleaseLocked(objects, count, false);
@@ -124,19 +122,10 @@ class SizeClassHeap {
   // Returns: candidates written.
   // Locks: this class's, for 50 us or so.
   uint32_t Survey(SpanId* cursor, std::span<Candidate> out);
-  // Step 2: runs a batch under this class's lock. `add` gets a Gathered*, gathers groups and adds
-  // them to the mesher.
+  // Step 2 (size_class_batch.h): runs a batch under this class's lock. `add` gets a Gathered*,
+  // gathers groups and adds them to the mesher.
   template <typename Add>
-  MeshResult MeshBatch(Mesher& mesher, Add add) {
-    Gathered gathered;
-    MutexLock lock(lock_);
-    lock_.set_meter(meter_);
-    add(&gathered);
-    MeshResult result = RunBatchLocked(mesher);
-    PutBackLocked(&gathered, gathered.count_);
-    EndBatchLocked();
-    return result;
-  }
+  MeshResult MeshBatch(Mesher& mesher, Add add);
   // In `add`: takes the leaders of those of `spans` that are still of `units` units and can still
   // share one physical span, `most_members` virtual spans at most, out of their lists until the
   // batch has run. `gathered` has room for all of them.
@@ -325,23 +314,23 @@ class SizeClassHeap {
   static void RefuseFree(void* object, bool lenient, const char* why);
   // Takes the lock; or leaves the objects to whoever has it for a batch, and returns false.
   template <typename Forget>
-  bool LockOrDefer(void* const* objects, uint32_t count, Forget forget) TRY_ACQUIRE(true, lock_) {
+  bool LockOrLeave(void* const* objects, uint32_t count, Forget forget) TRY_ACQUIRE(true, lock_) {
     if (lock_.LockUnlessLong()) return true;
-    if (deferred_ == nullptr || !deferred_->Add(objects, count, forget)) {
+    if (!pending_.Add(objects, count, forget)) {
       lock_.Lock();
       return true;
     }
     // Who had the lock may have let it go before they were there.
     if (lock_.TryLock()) {
-      FreeDeferredLocked();
+      FreePendingLocked();
       lock_.Unlock();
     }
     return false;
   }
-  bool HasDeferred() const { return deferred_ != nullptr && deferred_->size() > 0; }
-  void FreeDeferredLocked() REQUIRES(lock_);
-  // No more is done for which threads are sent away; what they have left is freed.
-  void EndBatchLocked() REQUIRES(lock_);
+  // Frees some of what is pending, as much as a thread leaves at once; all, in such pieces.
+  void FreePendingLocked() REQUIRES(lock_);
+  void FreePending() EXCLUDES(lock_);
+  class BatchLock;
   void DropEmptiedLocked(MiniHeap* span) REQUIRES(lock_);
   // Makes a span without objects pages of the arena again. False: the kernel refuses.
   bool ReleaseSpanLocked(MiniHeap* span) REQUIRES(lock_);
@@ -365,7 +354,7 @@ class SizeClassHeap {
   Backing* backing_ = nullptr;
   SpanReleaser* releaser_ = nullptr;
   WaitMeter* meter_ = nullptr;
-  DeferredFrees* deferred_ = nullptr;
+  PendingFrees pending_;
   SpanId reserve_ GUARDED_BY(lock_) = kNoSpan;  // first of the pages taken for spans to come
   PageCount reserve_pages_ GUARDED_BY(lock_) = 0;
   bool reserve_dirty_ GUARDED_BY(lock_) = false;  // memory may lie behind them

@@ -160,17 +160,22 @@ uint32_t SizeClassHeap::FreePlacesLocked(const SlotPlace* place, bool lenient) {
   return freed_count;
 }
 
-void SizeClassHeap::FreeDeferredLocked() {
+void SizeClassHeap::FreePendingLocked() {
   changed_ = true;
   void* objects[kReleasedAtOnce];
-  while (const uint32_t count = deferred_->Take(objects, kReleasedAtOnce)) {
-    ReleaseLocked(objects, count, false);
+  ReleaseLocked(objects, pending_.Take(objects, kReleasedAtOnce), false);
+}
+
+void SizeClassHeap::FreePending() {
+  while (pending_.size() > 0) {
+    MutexLock lock(lock_);
+    FreePendingLocked();
   }
 }
 
 bool SizeClassHeap::IsInUse(void* object) {
   MutexLock lock(lock_);
-  if (HasDeferred()) FreeDeferredLocked();
+  while (pending_.size() > 0) FreePendingLocked();
   SlotPlace place;
   if (LocateLocked({&object, 1}, true, &place) == 0) return false;
   return place.span->occupancy().IsSet(place.slot);

@@ -3,7 +3,7 @@
 // A page goes that no object lies on, once: the record says which have no memory ([MH7]).
 #include <bit>
 
-#include "src/global/size_class_heap.h"
+#include "src/global/size_class_batch.h"
 #include "src/os/memory.h"
 #include "src/secure/policy.h"
 
@@ -82,8 +82,7 @@ SizeClassHeap::Trimmed SizeClassHeap::TrimSpanLocked(MiniHeap* span, bool keeps_
 SizeClassHeap::Trimmed SizeClassHeap::Trim(SpanId* cursor, bool keeps_recent) {
   PageCount pages = kSurveyedPages;
   Trimmed result;
-  MutexLock lock(lock_);
-  lock_.set_meter(meter_);
+  BatchLock lock(*this);
   for (uint32_t looked = 0; looked < kSurveyedSpans; looked++) {
     if (result.bytes >= size_t{kTrimmedPages} << kPageShift) break;
     if (!NextSpanLocked(WalkOf::kSurvey, cursor, &pages)) break;
@@ -93,7 +92,6 @@ SizeClassHeap::Trimmed SizeClassHeap::Trim(SpanId* cursor, bool keeps_recent) {
     result.bytes += trimmed.bytes;
     result.has_kept |= trimmed.has_kept;
   }
-  EndBatchLocked();
   return result;
 }
 

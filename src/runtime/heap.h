@@ -50,7 +50,8 @@ bool IsInHeap(const void* address);
 // and its last page. True for the addresses of objects of no size.
 bool Owns(const void* address);
 
-// Bytes that Malloc(size) would give; 0 if it cannot be met.
+// Bytes that Malloc(size) gives, or more while such objects are being compacted; 0 if it cannot be
+// met.
 size_t GoodSize(size_t size);
 
 // Since the heap came up [ns].

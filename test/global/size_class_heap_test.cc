@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "src/global/size_class_batch.h"
 #include "test/global/test_heap.h"
 
 namespace mesh {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <set>
 
+#include "src/global/size_class_batch.h"
+
 namespace mesh {
 namespace {
 

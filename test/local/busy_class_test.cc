@@ -69,10 +69,10 @@ TEST_F(BusyClassTest, WhatIsFreedMeanwhileIsFreedAfterwards) {
   const uint64_t before = InUse(kClass);
   WhileBusy(kClass, [&] {
     for (void* object : objects) Free(heap, object, kClass);
-    EXPECT_GE(global.deferred()->size(), 800u);
+    EXPECT_GE(global.pending().size(), 800u);
   });
   EXPECT_LT(InUse(kClass), before - 800);
-  EXPECT_EQ(global.deferred()->size(), 0u);
+  EXPECT_EQ(global.pending().size(), 0u);
   registry_.Retire(heap);
   CheckEmpty();
 }
@@ -87,10 +87,10 @@ TEST_F(BusyClassTest, WhatIsFreedTwiceMeanwhileIsFound) {
   EXPECT_DEATH(Free(heap, objects[0], kClass), "double free");
 }
 
-TEST_F(BusyClassTest, AThreadWaitsWhenNoMoreCanBeDeferred) {
+TEST_F(BusyClassTest, AThreadWaitsWhenNoMoreMayBePending) {
   ThreadLocalHeap* heap = Acquire();
   std::vector<void*> objects;
-  for (uint32_t i = 0; i < 2 * DeferredFrees::kMost; i++) objects.push_back(Allocate(heap, kClass));
+  for (uint32_t i = 0; i < 2 * PendingFrees::kMost; i++) objects.push_back(Allocate(heap, kClass));
   std::atomic<bool> is_over = false;
   std::thread worker;
   WhileBusy(kClass, [&] {
@@ -98,7 +98,7 @@ TEST_F(BusyClassTest, AThreadWaitsWhenNoMoreCanBeDeferred) {
       for (void* object : objects) Free(heap, object, kClass);
       is_over = true;
     });
-    while (global_->size_class_heap(kClass).deferred()->size() <= DeferredFrees::kMost - 64) {
+    while (global_->size_class_heap(kClass).pending().size() <= PendingFrees::kMost - 64) {
       std::this_thread::yield();
     }
     EXPECT_FALSE(is_over);

@@ -132,7 +132,8 @@ pub fn collect(force: bool) -> usize {
     unsafe { sys::mesh_collect(force) }
 }
 
-/// Bytes that an allocation of `size` bytes gets: never less than `size`; none if it cannot be.
+/// Bytes that an allocation of `size` bytes gets, or more while such are being compacted: never less
+/// than `size`; none if it cannot be.
 ///
 /// ```
 /// assert!(mesh_alloc::good_size(100).unwrap() >= 100);
