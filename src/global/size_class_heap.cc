@@ -19,6 +19,10 @@ constexpr uint32_t kFewSlots = 32;
 constexpr uint64_t kPagesOfFewSlots = 3072;
 constexpr uint32_t kSomeSlots = 64;
 constexpr uint64_t kPagesOfSomeSlots = 6144;
+
+// Pages that a span between guards has, if it may: each guard costs a system call, and a page of
+// the caches' reach.
+constexpr PageCount kLeastGuardedPages = 4;
 // Spans that a class has before it takes pages for several at once; and how many pages: a share
 // of those it has, since nobody else can use them, up to what makes long mappings.
 constexpr uint64_t kSpansBeforeReserve = 64;
@@ -118,8 +122,10 @@ bool SizeClassHeap::HasEnoughLocked(int length) const {
 uint32_t SizeClassHeap::NextUnitsLocked() const {
   const SizeClassInfo& info = kSizeClasses[size_class_];
   uint32_t units = 1;
-  for (int length = 0; units < info.max_units && HasEnoughLocked(length); length++) {
-    if (2 * units * info.unit_pages > max_span_pages_) break;
+  for (int length = 0; units < info.max_units; length++) {
+    const PageCount pages = 2 * units * info.unit_pages;
+    const bool is_short = arena_->guards_spans() && pages <= kLeastGuardedPages;
+    if (pages > max_span_pages_ || !(is_short || HasEnoughLocked(length))) break;
     units *= 2;
   }
   return units;
