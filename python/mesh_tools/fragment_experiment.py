@@ -32,6 +32,8 @@ class Plan:
     keep_every: objects come one size after the other, and each N-th stays; 0: a random 10 % stays.
     twelve_sizes: from 16 to 2048 bytes, with equal bytes of each. threads: that fill a part each
     and free another's; 0: one does all. quiet: the idle time is one sleep, not many short ones.
+    stages: what is freed is freed in as many parts, with a compaction or the idle time after each.
+    own_mappings: that the program has beside its heap.
     """
 
     executable: pathlib.Path
@@ -44,6 +46,8 @@ class Plan:
     twelve_sizes: bool = False
     threads: int = 0
     quiet: bool = False
+    stages: int = 1
+    own_mappings: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Returns the parameters as plain data."""
@@ -62,6 +66,8 @@ class _Program:
                 f"--seed={plan.seed}",
                 f"--keep_every={plan.keep_every}",
                 f"--threads={plan.threads}",
+                f"--stages={plan.stages}",
+                f"--own_mappings={plan.own_mappings}",
                 *(["--twelve_sizes"] if plan.twelve_sizes else []),
                 *(["--quiet"] if plan.quiet else []),
                 *(["--compact"] if plan.compact else []),

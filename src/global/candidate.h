@@ -11,7 +11,8 @@
 
 namespace mesh {
 
-// What a plan knows of a leader that may be meshed: as it was when it was looked at.
+// A span that may be meshed, as it was when it was looked at: a leader, for all of its group, or
+// any span for itself.
 struct Candidate {
   SpanId id;
   BackingPage backing;  // kNoBackingPage: private memory
@@ -30,6 +31,13 @@ class Gathered {
   static constexpr size_t kMost = 512;
   MiniHeap* leaders_[kMost];
   size_t count_ = 0;
+};
+
+// A span that is to leave its group for another one.
+struct GatheredSpan {
+  MiniHeap* span = nullptr;    // null: it has gone, or cannot
+  MiniHeap* target = nullptr;  // leads the group to join; null: pages of its own
+  uint32_t withdrawn = 0;      // leaders that were gathered for it
 };
 
 }  // namespace mesh

@@ -107,17 +107,12 @@ void Compactor::SetPrice() {
     scratch_->demands[i] = demand;
   }
   price_ = PriceOfMappings({scratch_->demands, heaps_.size()}, static_cast<uint64_t>(left));
+  price_anew_ = kUnknown;
 }
 
 // Whether any mapping would save as much in a class of the main heap.
 bool Compactor::IsWorthPrice(const SizeClassHeap& heap) const {
-  const MeshDemand& demand = scratch_->demands[heap.size_class() - 1];
-  if (demand.pages == 0) return false;
-  for (uint32_t i = 0; i < kSpanLengths; i++) {
-    const SpanDemand spans = DemandOf(demand, i);
-    if (spans.spans > 1 && CountLeaders(spans, price_) < spans.spans) return true;
-  }
-  return false;
+  return PlanPacking(scratch_->demands[heap.size_class() - 1], price_).saved > 0;
 }
 
 // Whether the barrier of this pass may hold back stores to objects of the class.
@@ -267,7 +262,7 @@ bool Compactor::Step(const PassLimits& limits, bool wait, PassResult* result) {
     Trim(limits.keeps_recent, result);
     return true;
   }
-  if (p.next < p.groups) return MeshBatch(wait, result);
+  if (p.next < p.steps()) return MeshBatch(wait, result);
   if (p.is_packing) {
     Plan(limits.looks_per_class);
     return true;
@@ -280,7 +275,7 @@ bool Compactor::Step(const PassLimits& limits, bool wait, PassResult* result) {
     return true;
   }
   if (p.units == 1 && p.is_surveyed) {
-    if (p.was_brief || p.may_mesh_rest) p.heap->NoteChanged();
+    if (p.was_brief || p.may_mesh_rest || p.each) p.heap->NoteChanged();
     p = {};
     return true;
   }
@@ -319,10 +314,11 @@ bool Compactor::MeshBatch(bool wait, PassResult* result) {
   Progress& p = progress_;
   uint64_t began = 0;
   uint32_t planned = 0;
+  const uint32_t first = p.next;
   // Inside, this function's lock and the class's are held, which clang cannot tell of a lambda.
   MeshResult meshed = p.heap->MeshBatch(mesher_, [&](auto* gathered) NO_THREAD_SAFETY_ANALYSIS {
     began = os::MonotonicNs();
-    AddGroups(gathered);
+    p.each ? AddSpans(gathered) : AddGroups(gathered);
     planned = mesher_.planned();
   });
   if (planned > 0) {
@@ -330,13 +326,16 @@ bool Compactor::MeshBatch(bool wait, PassResult* result) {
     NotePauseLocked(ns);
     AdaptBatch(ns, planned);
   }
+  if (p.each) PayBack(&meshed);
   NoteBatchLocked(meshed);
-  bool is_over = meshed.barrier_failed || budget_.is_exhausted();
+  // Where groups are planned anew, another batch may still take mappings for a while.
+  const bool has_stopped = budget_.is_exhausted() && (!p.each || p.next == first);
+  const bool is_over = meshed.barrier_failed || has_stopped;
   lock_.Unlock();
   result->freed += size_t{meshed.pages_freed} << kPageShift;
   p.may_mesh_rest |= PriceOf(*p.heap) > 0 && meshed.pages_freed > 0;
   if (is_over) {
-    p.next = p.groups;
+    p.next = p.steps();
     p.heap->NoteChanged();
   }
   return true;

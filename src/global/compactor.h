@@ -6,6 +6,7 @@
 //
 // All spans stay in use from the survey to their batch. There, what no longer fits is left out, so
 // that a plan may wait for the next slice, or become worse than possible, but never wrong.
+// Where mappings are scarce, a plan may be for each span by itself, whatever group it is in.
 // Room: global; above meshing. Locks: kPass for a whole pass (one at a time; a fork does not wait
 // for it), kMesh and the class's as above. Allocates nothing from the heap; its scratch memory is
 // mapped once and emptied.
@@ -133,7 +134,11 @@ class Compactor {
   // Looks of a step (GroupPacker): about 150 us.
   static constexpr uint64_t kLooksPerStep = 1 << 16;
 
+  // Virtual spans that one group may have: with each, a free slot of the group costs a longer walk.
+  static constexpr uint32_t kMaxGroupMembers = 64;
+
   static constexpr int64_t kUnpriced = -1;
+  static constexpr double kUnknown = -1;
 
   // Spans that have become private again before the segments are registered anew: until then each
   // stays a mapping of its own.
@@ -154,6 +159,7 @@ class Compactor {
     uint8_t joined[kMaxCandidates];         // of RunArrays
     uint64_t rows[4][kMaxCandidates / 64];  // of RunRows
     MeshDemand demands[kClassCount];
+    MeshDemand demands_anew[kClassCount];
   };
 
   // Where a pass stands in a class; between passes too.
@@ -161,6 +167,7 @@ class Compactor {
     SizeClassHeap* heap = nullptr;  // null: in none
     bool is_trimming = false;       // it is one that is never meshed
     bool has_kept = false;          // pages of it, for the next pass
+    bool each = false;              // its groups are planned anew, each span for itself
     SpanId cursor = kNoSpan;        // of the survey
     bool is_surveyed = false;       // to the end
     uint32_t found = 0;             // candidates
@@ -173,7 +180,11 @@ class Compactor {
     PackProgress packing;
     RunProgress runs;
     uint32_t groups = 0;  // of the plan
-    uint32_t next = 0;    // first group that is not meshed
+    uint32_t next = 0;    // first step of the plan that is not done
+    uint32_t owed = 0;    // pages that groups planned anew have taken, and not yet given back
+
+    // Steps of the plan: groups, or spans.
+    uint32_t steps() const { return each && groups > 0 ? count : groups; }
   };
 
   template <typename Visit>
@@ -203,6 +214,8 @@ class Compactor {
   void RefreshBudgetLocked() REQUIRES(lock_);
   void SetPrice() REQUIRES(pass_lock_);
   bool IsWorthPrice(const SizeClassHeap& heap) const REQUIRES(pass_lock_);
+  void SetPriceAnew() REQUIRES(pass_lock_);
+  bool IsWorthPlanningAnew(SizeClassHeap& heap, uint64_t in_use) REQUIRES(pass_lock_);
   bool MayMove(const SizeClassInfo& info) const;
   void CoverSegmentsLocked() REQUIRES(lock_);
   void LetOthersIn() const;
@@ -216,6 +229,13 @@ class Compactor {
   void AddCandidate(const Candidate& candidate) REQUIRES(pass_lock_);
   void Arrange() REQUIRES(pass_lock_);
   uint32_t ListByKind(uint32_t* groups) REQUIRES(pass_lock_);
+  uint32_t CountLeadersAnew(const SpanDemand& demand) REQUIRES(pass_lock_);
+  void PutCostlyFirst() REQUIRES(pass_lock_);
+  uint32_t CountEdgesBefore(uint32_t i) const REQUIRES(pass_lock_);
+  // Whether the span counts as one with private memory.
+  bool IsPlain(const Candidate& span) const REQUIRES(pass_lock_) {
+    return progress_.each || span.backing == kNoBackingPage;
+  }
   uint32_t RankStretches(uint32_t first, uint32_t end) REQUIRES(pass_lock_);
   bool IsJoined(const Candidate& before, const Candidate& span, bool leads) const
       REQUIRES(pass_lock_);
@@ -224,6 +244,8 @@ class Compactor {
   bool MeshBatch(bool wait, PassResult* result) REQUIRES(pass_lock_);
   uint32_t MovesPerBatch() const REQUIRES(pass_lock_);
   void AddGroups(Gathered* gathered) REQUIRES(pass_lock_);
+  void AddSpans(Gathered* gathered) REQUIRES(pass_lock_);
+  void PayBack(MeshResult* result) REQUIRES(pass_lock_);
   void NoteBatchLocked(const MeshResult& result) REQUIRES(lock_);
   void NotePass(bool is_limited);
   void NotePauseLocked(uint64_t ns) REQUIRES(lock_);
@@ -248,6 +270,10 @@ class Compactor {
   // Pages that a mapping has to save; 0: there are enough for every span.
   double price_ GUARDED_BY(pass_lock_) = 0;
   int64_t priced_left_ GUARDED_BY(pass_lock_) = kUnpriced;  // mappings that were left then
+  // The same if all groups of all classes were planned anew, with all mappings for them.
+  double price_anew_ GUARDED_BY(pass_lock_) = kUnknown;
+  // Of each class: most slots in use since its groups were last planned anew.
+  uint64_t most_in_use_[kClassCount] GUARDED_BY(pass_lock_) = {};
   uint32_t batch_pages_ GUARDED_BY(pass_lock_) = kFirstBatch;
   uint32_t holds_ GUARDED_BY(lock_) = 0;
   size_t covered_bytes_ GUARDED_BY(lock_) = 0;

@@ -10,9 +10,6 @@
 namespace mesh {
 namespace {
 
-// Virtual spans that one group may have: with each, a free slot of the group costs a longer walk.
-constexpr uint32_t kMaxGroupMembers = 64;
-
 // What must be free of a class before it is looked at beside a program at work, as a part of the
 // slots in use, and in bytes. Where objects come and go steadily it is 2 to 5 %, and up to 20 where
 // threads have spans of their own (kDenseShare of size_class_heap.cc).
@@ -40,10 +37,8 @@ void Compactor::BeginClass(const PassLimits& limits, PassResult* result) {
     }
     return;
   }
-  if (budget_.is_exhausted()) {
-    result->is_limited = true;
-    return;
-  }
+  result->is_limited |= budget_.is_exhausted();
+  if (budget_.is_exhausted() && heap.program_heap() != 0) return;
   if (!MayMove(info)) return;
   if (!heap.TakeChanged() && !limits.every_class) return;
   // To find out that there are none, the survey would look at every page of the arena.
@@ -54,16 +49,20 @@ void Compactor::BeginClass(const PassLimits& limits, PassResult* result) {
     heap.NoteChanged();
     return;
   }
+  bool each = false;
   if (heap.program_heap() == 0) {
     SetPrice();
     result->is_limited |= price_ > 0;
-    if (price_ > 0 && !IsWorthPrice(heap)) {
+    each = price_ > 0 && IsWorthPlanningAnew(heap, statistics.in_use);
+    const bool may_go_on = !budget_.is_exhausted() && (price_ == 0 || IsWorthPrice(heap));
+    if (!each && !may_go_on) {
       heap.NoteChanged();  // for when there are mappings
       return;
     }
   }
   progress_ = {};
   progress_.heap = &heap;
+  progress_.each = each;
 }
 
 // False: too little lies in free slots.
@@ -85,7 +84,7 @@ bool Compactor::IsDense(SizeClassHeap& heap, const SizeClassStatistics& statisti
 
 void Compactor::Survey() {
   Progress& p = progress_;
-  p.found += p.heap->Survey(&p.cursor, std::span(scratch_->found).subspan(p.found));
+  p.found += p.heap->Survey(&p.cursor, p.each, std::span(scratch_->found).subspan(p.found));
   p.is_surveyed = p.cursor == kNoSpan;
 }
 
@@ -105,7 +104,7 @@ void Compactor::BeginPlan() {
   p.leaders = 0;
   p.packing = {};
   p.runs = {};
-  if (PriceOf(*p.heap) > 0) {
+  if (p.each || PriceOf(*p.heap) > 0) {
     Arrange();
   } else {
     for (const Candidate& candidate : std::span(scratch_->found).first(p.found)) {
@@ -124,7 +123,7 @@ uint32_t Compactor::ListByKind(uint32_t* groups) {
   for (bool is_plain : {false, true}) {
     for (uint32_t i = 0; i < p.found; i++) {
       const Candidate& span = s.found[i];
-      if (span.units != p.units || (span.backing == kNoBackingPage) != is_plain) continue;
+      if (span.units != p.units || IsPlain(span) != is_plain) continue;
       s.sorted[count++] = i;
     }
     if (!is_plain) *groups = count;
@@ -161,8 +160,8 @@ uint32_t Compactor::RankStretches(uint32_t first, uint32_t end) {
 // where it leads, will show.
 bool Compactor::IsJoined(const Candidate& before, const Candidate& span, bool leads) const {
   const PageCount pages = kSizeClasses[progress_.heap->size_class()].unit_pages * progress_.units;
-  if (!GoesOn(before.backing, span.backing, pages)) return false;
-  return leads || span.backing != kNoBackingPage || span.id == before.id + pages;
+  if (!progress_.each && !GoesOn(before.backing, span.backing, pages)) return false;
+  return leads || !IsPlain(span) || span.id == before.id + pages;
 }
 
 // Puts the spans in the order that PackRuns() wants. Groups lead, since one that follows takes all
@@ -181,7 +180,11 @@ void Compactor::Arrange() {
   uint64_t in_use = 0;
   for (uint32_t i = 0; i < count; i++) in_use += s.found[s.sorted[i]].in_use;
   demand.live = static_cast<double>(in_use) / (double{1} * count * info.slots * p.units);
-  p.leaders = CountLeaders(demand, price_);
+  if (p.each) {
+    p.leaders = CountLeadersAnew(demand);
+  } else {
+    p.leaders = PlanPacking(demand, price_).leaders;
+  }
   if (p.leaders == count) return;
   const Candidate* last = nullptr;
   auto add = [&](uint32_t& place) NO_THREAD_SAFETY_ANALYSIS {
@@ -194,6 +197,7 @@ void Compactor::Arrange() {
     place = kTaken;
   };
   const uint32_t stretches = RankStretches(groups, count);
+  if (p.each) PutCostlyFirst();
   for (uint32_t i = 0; i < groups && p.count < p.leaders; i++) add(s.sorted[i]);
   for (uint32_t i = 0; i < stretches; i++) {
     const uint32_t* first = s.group + s.order[i];
@@ -222,7 +226,12 @@ void Compactor::Plan(uint64_t looks) {
     p.groups = NumberByAddress({s.ids, p.count}, p.packing.groups, arrays);
   }
   p.is_packing = false;
-  SortPlan();
+  if (p.each) {
+    std::fill_n(s.order, p.groups, kNoSpan);
+    std::fill_n(s.members, p.groups, UINT32_MAX);
+  } else {
+    SortPlan();
+  }
 }
 
 // Sorts the spans by their group, those that are alone left out; order[] becomes where each begins.

@@ -10,6 +10,8 @@ namespace {
 // those that may be meshed.
 constexpr uint32_t kMostSampled = 32;
 constexpr double kLeastLive = 1.0 / 32;
+// How many spans a group counts for in a survey, as its members lie anywhere.
+constexpr uint32_t kGroupWeight = 16;
 // Spans that one FoldBatch() looks at, for a quarter of a millisecond of pagemap reads, and the
 // most that it folds.
 constexpr uint32_t kSpansLookedAt = 256;
@@ -78,7 +80,7 @@ MeshDemand SizeClassHeap::demand() {
   return result;
 }
 
-uint32_t SizeClassHeap::Survey(SpanId* cursor, std::span<Candidate> out) {
+uint32_t SizeClassHeap::Survey(SpanId* cursor, bool each, std::span<Candidate> out) {
   PageCount pages = kSurveyedPages;
   uint32_t count = 0;
   uint32_t looked = 0;
@@ -86,12 +88,17 @@ uint32_t SizeClassHeap::Survey(SpanId* cursor, std::span<Candidate> out) {
   while (looked < kSurveyedSpans && count < out.size()) {
     if (!NextSpanLocked(WalkOf::kSurvey, cursor, &pages)) break;
     MiniHeap* span = MiniHeap::Of(*cursor);
-    looked++;
+    looked += span->is_leader() ? 1 : 2;
     if (span->place() == SpanPlace::kAttached && span->in_use() == 0) {
       PutBackLocked(span);
       continue;
     }
-    if (!IsCandidate(span)) continue;
+    if (each && IsCandidate(span->leader()) && span->has_objects()) {
+      const Bitmap own = span->occupancy();
+      out[count++] = {*cursor, span->backing(), static_cast<uint16_t>(own.Count()),
+                      static_cast<uint8_t>(span->units()), own};
+    }
+    if (each || !IsCandidate(span)) continue;
     if (!span->is_alone()) looked += kGroupWeight;
     out[count++] = {*cursor, span->backing(), static_cast<uint16_t>(span->in_use()),
                     static_cast<uint8_t>(span->units()), span->GroupOccupancy()};
@@ -107,11 +114,8 @@ std::span<MiniHeap*> SizeClassHeap::GatherLocked(std::span<const SpanId> spans, 
   uint32_t members = 0;
   Bitmap bits;
   for (SpanId id : spans) {
-    // Since the plan was made, the span may have gone, and another one come to be there.
-    PageEntry entry = PageMap::Find(PageMap::AddressOf(id));
-    if (!IsMineLocked(entry, id) || entry.page_in_span() != 0) continue;
-    MiniHeap* leader = MiniHeap::Of(id)->leader();
-    if (leader->units() != units || !IsCandidate(leader)) continue;
+    MiniHeap* leader = FindLeaderLocked(id, units);
+    if (leader == nullptr || !IsCandidate(leader)) continue;  // or it is withdrawn already
     Bitmap own = leader->GroupOccupancy();
     if (own.Overlaps(bits)) continue;  // also of a leader that is among them already
     members += leader->member_count();
@@ -122,6 +126,41 @@ std::span<MiniHeap*> SizeClassHeap::GatherLocked(std::span<const SpanId> spans, 
   }
   gathered->count_ += count;
   return {leaders, count};
+}
+
+// The leader of the span that was here, of `units` units, when a plan was made. Since then it may
+// have gone, and another one come to be there, or its group have no room any more: then null. What
+// is withdrawn is so for this batch.
+MiniHeap* SizeClassHeap::FindLeaderLocked(SpanId id, uint32_t units) {
+  PageEntry entry = PageMap::Find(PageMap::AddressOf(id));
+  if (!IsMineLocked(entry, id) || entry.page_in_span() != 0) return nullptr;
+  MiniHeap* leader = MiniHeap::Of(id)->leader();
+  const bool is_there = leader->place() == SpanPlace::kWithdrawn || IsCandidate(leader);
+  return is_there && leader->units() == units ? leader : nullptr;
+}
+
+GatheredSpan SizeClassHeap::GatherOneLocked(SpanId id, SpanId to, uint32_t units,
+                                            uint32_t most_members, Gathered* gathered) {
+  MESH_DCHECK(gathered->room() >= 2);
+  MiniHeap* leader = FindLeaderLocked(id, units);
+  if (leader == nullptr || !MiniHeap::Of(id)->has_objects()) return {};
+  GatheredSpan result{MiniHeap::Of(id), nullptr, 0};
+  if (to != kNoSpan) {
+    MiniHeap* target = FindLeaderLocked(to, units);
+    if (target == nullptr || target == leader || !target->is_backed() ||
+        !backing_->CanShow(target->backing()) || target->member_count() >= most_members ||
+        target->GroupOccupancy().Overlaps(result.span->occupancy())) {
+      return {};
+    }
+    result.target = target;
+  }
+  for (MiniHeap* withdraw : {leader, result.target}) {
+    if (withdraw == nullptr || withdraw->place() == SpanPlace::kWithdrawn) continue;
+    WithdrawLocked(withdraw);
+    gathered->leaders_[gathered->count_++] = withdraw;
+    result.withdrawn++;
+  }
+  return result;
 }
 
 void SizeClassHeap::PutBackLocked(Gathered* gathered, size_t count) {
@@ -146,8 +185,7 @@ MeshResult SizeClassHeap::RunBatchLocked(Mesher& mesher) {
   members_ += static_cast<uint64_t>(int64_t{result.members_gained});
   member_pages_ += static_cast<uint64_t>(int64_t{result.pages_gained});
   backed_pages_ += result.pages_backed;
-  mesher.ForEachTouched([&](MiniHeap* span)
-                            NO_THREAD_SAFETY_ANALYSIS { RestoreLocked(span->leader()); });
+  mesher.ForEachTouched([&](MiniHeap* span) NO_THREAD_SAFETY_ANALYSIS { RestoreLocked(span); });
   return result;
 }
 

@@ -116,12 +116,11 @@ class SizeClassHeap {
 
   // What meshing may have to do, estimated by some spans of each bin.
   MeshDemand demand();
-  // Compaction, step 1: looks at some spans behind *cursor, and notes leaders with free slots that
-  // are at most 7/8 full. Nothing is kept from being used: a plan is checked when it is carried
-  // out. An attached span without objects goes to the arena. *cursor is kNoSpan at the end.
-  // Returns: candidates written.
-  // Locks: this class's, for 50 us or so.
-  uint32_t Survey(SpanId* cursor, std::span<Candidate> out);
+  // Compaction, step 1: looks at some spans behind *cursor, and notes leaders that are at most 7/8
+  // full; or with `each`, all spans with objects that these lead. All stay in use: a plan is
+  // checked when it is carried out. An attached span without objects goes to the arena. *cursor is
+  // kNoSpan at the end. Returns: candidates written. Locks: this class's, for 50 us or so.
+  uint32_t Survey(SpanId* cursor, bool each, std::span<Candidate> out);
   // Step 2 (size_class_batch.h): runs a batch under this class's lock. `add` gets a Gathered*,
   // gathers groups and adds them to the mesher.
   template <typename Add>
@@ -131,6 +130,9 @@ class SizeClassHeap {
   // batch has run. `gathered` has room for all of them.
   std::span<MiniHeap*> GatherLocked(std::span<const SpanId> spans, uint32_t units,
                                     uint32_t most_members, Gathered* gathered) REQUIRES(lock_);
+  // The same for one span, to join the group of `to` or (kNoSpan) to be alone; room for two.
+  GatheredSpan GatherOneLocked(SpanId id, SpanId to, uint32_t units, uint32_t most_members,
+                               Gathered* gathered) REQUIRES(lock_);
   // Puts the last `count` back into their lists.
   void PutBackLocked(Gathered* gathered, size_t count) REQUIRES(lock_);
 
@@ -212,10 +214,8 @@ class SizeClassHeap {
   // Where program heaps keep spans without free slots.
   static constexpr uint32_t kFullBin = kBins;
 
-  // Spans and pages that one Survey() looks at: about 50 us each. A group counts for more, as its
-  // members lie anywhere.
+  // Spans and pages that one Survey() looks at: about 50 us each.
   static constexpr uint32_t kSurveyedSpans = 512;
-  static constexpr uint32_t kGroupWeight = 16;
   static constexpr PageCount kSurveyedPages = 1 << 16;
 
   static uint32_t BinOf(const MiniHeap* leader) {
@@ -306,6 +306,7 @@ class SizeClassHeap {
   // Takes a leader out of its list for a batch, and puts it back after.
   void WithdrawLocked(MiniHeap* leader) REQUIRES(lock_);
   void RestoreLocked(MiniHeap* leader) REQUIRES(lock_);
+  MiniHeap* FindLeaderLocked(SpanId id, uint32_t units) REQUIRES(lock_);
   MeshResult RunBatchLocked(Mesher& mesher) REQUIRES(lock_);
   void ReleaseLocked(void* const* objects, uint32_t count, bool lenient) REQUIRES(lock_);
   uint32_t LocateLocked(std::span<void* const> objects, bool lenient, SlotPlace* places)

@@ -1,6 +1,8 @@
 // See backing.h.
 #include "src/meshing/backing.h"
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 
@@ -12,6 +14,28 @@ namespace mesh {
 namespace {
 
 size_t BytesOf(PageCount pages) { return size_t{pages} << kPageShift; }
+
+constexpr PageCount kWordBits = 64;
+
+// The first of `pages` bits in a row, of [first, end), that are not set; `end` where there are
+// none.
+PageCount FindClear(const uint64_t* words, PageCount first, PageCount end, PageCount pages) {
+  PageCount found = 0;
+  for (PageCount page = first; page < end;) {
+    const uint64_t rest = words[page / kWordBits] >> (page % kWordBits);
+    const PageCount most = std::min(kWordBits - page % kWordBits, end - page);
+    if ((rest & 1) != 0) {
+      page += std::min(static_cast<PageCount>(std::countr_one(rest)), most);
+      found = 0;
+      continue;
+    }
+    const PageCount clear = std::min(static_cast<PageCount>(std::countr_zero(rest)), most);
+    found += clear;
+    page += clear;
+    if (found >= pages) return page - found;
+  }
+  return end;
+}
 
 }  // namespace
 
@@ -27,7 +51,6 @@ void Backing::ForgetFileLocked() {
 
 // No page of the chunks that are there is handed out again.
 void Backing::StartAnewLocked() {
-  memset(free_, 0, sizeof(free_));
   current_ = kNoChunk;
   handed_out_ = 0;
 }
@@ -74,11 +97,9 @@ bool Backing::AddChunkLocked() {
   uint32_t slot = FindChunkSlotLocked();
   if (slot == kNoChunk) return false;
   Chunk& chunk = chunks_[slot];
-  if (chunk.next_free == nullptr) {
-    chunk.next_free =
-        static_cast<BackingPage*>(AllocateMetadata(kChunkPages * sizeof(BackingPage)));
-    if (chunk.next_free == nullptr) return false;
-  }
+  constexpr size_t kBytes = kChunkPages / 8;
+  if (chunk.used == nullptr) chunk.used = static_cast<uint64_t*>(AllocateMetadata(kBytes));
+  if (chunk.used == nullptr) return false;
   os::Result<uintptr_t> place = MapInFileLocked(&chunk.file_offset);
   bool in_file = place.ok();
   if (!in_file) place = os::MapSharedAnonymous(BytesOf(kChunkPages));
@@ -89,6 +110,7 @@ bool Backing::AddChunkLocked() {
   if (in_file) open_file_ = chunk.file;
   files_[chunk.file].chunks++;
   chunk.address = place.value;
+  memset(chunk.used, 0, kBytes);
   chunk.fresh = 0;
   chunk.in_use = 0;
   chunk.in_file = in_file;
@@ -107,22 +129,54 @@ void Backing::NotePrivateViewLocked() {
   static_cast<void>(os::DumpPrivateFiles());
 }
 
-// Pages in a row, so that neighbours make one mapping, as long as that does not spread what is in
-// use over far more addresses.
-bool Backing::PrefersFreshLocked(PageCount pages) const {
-  return current_ != kNoChunk && kChunkPages - chunks_[current_].fresh >= pages &&
-         handed_out_ < 2 * in_use_ + kFreshAnyway;
+bool Backing::HasFreshLocked(PageCount pages) const {
+  return current_ != kNoChunk && kChunkPages - chunks_[current_].fresh >= pages;
 }
 
+// Pages that were in use before: the next ones from the cursor on if they are unused, or else the
+// first of the next `row` that are.
+BackingPage Backing::FindUnusedLocked(PageCount pages, PageCount row) {
+  BackingPage& cursor = cursors_[pages];
+  for (uint32_t i = 0; i <= chunk_count_; i++, cursor = (cursor / kChunkPages + 1) * kChunkPages) {
+    if (cursor >= chunk_count_ * kChunkPages) cursor = 0;
+    const Chunk& chunk = ChunkOf(cursor);
+    if (!CanShow(cursor) || chunk.fresh < chunk.in_use + pages) continue;
+    const PageCount first = cursor % kChunkPages;
+    const PageCount next = std::min(first + pages, chunk.fresh);
+    PageCount found = FindClear(chunk.used, first, next, pages);
+    if (found == next) found = FindClear(chunk.used, first, chunk.fresh, std::max(pages, row));
+    if (found == chunk.fresh) continue;
+    const BackingPage page = cursor - first + found;
+    cursor = page + pages;
+    return page;
+  }
+  return kNoBackingPage;
+}
+
+void Backing::NoteUsedLocked(BackingPage first, PageCount pages, bool used) {
+  for (PageCount page = first % kChunkPages; pages > 0; page++, pages--) {
+    const uint64_t bit = uint64_t{1} << (page % kWordBits);
+    uint64_t& word = ChunkOf(first).used[page / kWordBits];
+    word = used ? word | bit : word & ~bit;
+  }
+}
+
+// Pages in a row, so that neighbours make one mapping, as long as that does not spread what is in
+// use over far more addresses.
 BackingPage Backing::TakeLocked(PageCount pages) {
-  if (BackingPage head = free_[pages]; head != 0 && !PrefersFreshLocked(pages)) {
-    free_[pages] = ChunkOf(head - 1).next_free[(head - 1) % kChunkPages];
-    return head - 1;
+  if (!HasFreshLocked(pages) || handed_out_ >= 2 * in_use_ + kFreshAnyway) {
+    BackingPage page = kNoBackingPage;
+    if (freed_ >= kFreedBeforeLook) {
+      page = FindUnusedLocked(pages, kRow);
+      if (page == kNoBackingPage) freed_ = 0;
+    }
+    if (page == kNoBackingPage && handed_out_ >= 4 * in_use_ + kFreshAnyway) {
+      page = FindUnusedLocked(pages, pages);
+    }
+    if (page != kNoBackingPage) return page;
   }
   // A span does not cross from one chunk into the next.
-  if (current_ == kNoChunk || kChunkPages - chunks_[current_].fresh < pages) {
-    if (!AddChunkLocked()) return kNoBackingPage;
-  }
+  if (!HasFreshLocked(pages) && !AddChunkLocked()) return FindUnusedLocked(pages, pages);
   BackingPage page = current_ * kChunkPages + chunks_[current_].fresh;
   chunks_[current_].fresh += pages;
   handed_out_ += pages;
@@ -136,6 +190,7 @@ BackingPage Backing::Allocate(PageCount pages) {
     MutexLock lock(lock_);
     page = TakeLocked(pages);
     if (page == kNoBackingPage) return page;
+    NoteUsedLocked(page, pages, true);
     in_use_ += pages;
     ChunkOf(page).in_use += pages;
     files_[ChunkOf(page).file].in_use += pages;
@@ -158,9 +213,8 @@ void Backing::Free(BackingPage first, PageCount pages) {
   if (detector_.was_forked()) return;
   // Refused, the memory stays until the page is handed out again.
   static_cast<void>(os::PunchHole(AddressOf(first), BytesOf(pages)));
-  if (!CanShow(first)) return;
-  chunk.next_free[first % kChunkPages] = free_[pages];
-  free_[pages] = first + 1;
+  NoteUsedLocked(first, pages, false);
+  freed_ += pages;
 }
 
 os::Status Backing::Show(BackingPage first, PageCount pages,
@@ -223,7 +277,8 @@ void Backing::Retire() {
     files_[chunk.file].chunks--;
     files_[chunk.file].held += chunk.in_use;
   }
-  was_retired_ = true;
+  // order: relaxed; see has_private_views().
+  was_retired_.store(true, std::memory_order_relaxed);
   ForgetFileLocked();
   StartAnewLocked();
   in_use_ = 0;

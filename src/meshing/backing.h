@@ -37,7 +37,10 @@ class Backing {
   // How new chunks are shown; before first use.
   void set_private_views(bool private_views) { private_views_ = private_views; }
   // Whether spans may show the backing by private views: from the start, or since a fork.
-  bool has_private_views() const { return private_views_ || was_retired_; }
+  bool has_private_views() const {
+    // order: relaxed; who must not miss it has the mesh lock.
+    return private_views_ || was_retired_.load(std::memory_order_relaxed);
+  }
 
   // Takes `pages` neighbouring pages, zero or stale, mapped in the window and backed by memory (a
   // write through the window cannot fail). kNoBackingPage when the kernel refuses.
@@ -119,16 +122,21 @@ class Backing {
   static constexpr PageCount kChunkPages = 16384;  // 64 MiB of address space
   static constexpr uint32_t kMaxChunks = 4096;     // 256 GiB of meshed memory
   static constexpr PageCount kMaxRun = kMaxMeshablePages;
-  // Pages that never were in use are handed out first, up to twice what is and so many more.
+  // Pages that never were in use are handed out first, up to twice what is and so many more; then
+  // those that were, where as many as neighbours have in one piece are unused in a row, or else
+  // fresh ones up to four times; then any.
   static constexpr PageCount kFreshAnyway = 1024;
+  static constexpr PageCount kRow = 64;
+  // So many have to be freed before rows are looked for again, where there were none.
+  static constexpr PageCount kFreedBeforeLook = 1024;
   static constexpr uint32_t kNoChunk = UINT32_MAX;
   static constexpr uint32_t kNoFile = UINT32_MAX;
 
   struct Chunk {
     uintptr_t address;  // of the window; 0 when retired or never used
     size_t file_offset;
-    BackingPage* next_free;  // links of the free lists, one a page
-    PageCount fresh;         // pages handed out at least once
+    uint64_t* used;   // a bit for each page that is handed out
+    PageCount fresh;  // pages handed out at least once
     PageCount in_use;
     uint32_t file;  // index; each chunk of anonymous memory is a file of its own
     bool in_file;   // of the file that is open now
@@ -145,8 +153,10 @@ class Backing {
 
   const Chunk& ChunkOf(BackingPage page) const { return chunks_[page / kChunkPages]; }
   Chunk& ChunkOf(BackingPage page) { return chunks_[page / kChunkPages]; }
-  bool PrefersFreshLocked(PageCount pages) const REQUIRES(lock_);
+  bool HasFreshLocked(PageCount pages) const REQUIRES(lock_);
+  BackingPage FindUnusedLocked(PageCount pages, PageCount row) REQUIRES(lock_);
   BackingPage TakeLocked(PageCount pages) REQUIRES(lock_);
+  void NoteUsedLocked(BackingPage first, PageCount pages, bool used) REQUIRES(lock_);
   bool AddChunkLocked() REQUIRES(lock_);
   uint32_t FindChunkSlotLocked() REQUIRES(lock_);
   uint32_t FindFileSlotLocked() REQUIRES(lock_);
@@ -159,7 +169,7 @@ class Backing {
   Mutex lock_{LockRank::kBacking};
   bool private_views_ = false;
   bool dumps_views_ GUARDED_BY(lock_) = false;
-  bool was_retired_ = false;  // written with all other threads kept out of the heap
+  std::atomic<bool> was_retired_{false};  // written with all other threads kept out of the heap
   os::ForkDetector detector_ GUARDED_BY(lock_);
   os::MemoryFile file_ GUARDED_BY(lock_);
   std::atomic<int> descriptor_{-1};
@@ -171,8 +181,11 @@ class Backing {
   uint32_t current_ GUARDED_BY(lock_) = kNoChunk;  // fresh pages come from it
   // A file that counts has a chunk in the table, so that there is room.
   File files_[kMaxChunks] GUARDED_BY(lock_) = {};
-  uint32_t open_file_ GUARDED_BY(lock_) = kNoFile;        // of the chunks that are `in_file`
-  BackingPage free_[kMaxRun + 1] GUARDED_BY(lock_) = {};  // index + 1; 0 ends the list
+  uint32_t open_file_ GUARDED_BY(lock_) = kNoFile;  // of the chunks that are `in_file`
+  // [n]: behind the last n pages in a row that were found to be unused again. The next are looked
+  // for there, so that they are neighbours, where they can be.
+  BackingPage cursors_[kMaxRun + 1] GUARDED_BY(lock_) = {};
+  PageCount freed_ GUARDED_BY(lock_) = 0;  // since no row was found
   PageCount in_use_ GUARDED_BY(lock_) = 0;
   PageCount handed_out_ GUARDED_BY(lock_) = 0;  // at least once, of chunks pages come from
 };

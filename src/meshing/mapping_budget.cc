@@ -59,9 +59,10 @@ void MappingBudget::Refresh(int64_t pages, int64_t meshed_pages) {
   SetLimit(pages, meshed_pages);
 }
 
-bool MappingBudget::Take(int64_t count) {
+bool MappingBudget::Take(int64_t count, bool for_a_while) {
+  const int64_t most = limit() + (for_a_while ? spare() / kLent : 0);
   // order: relaxed; a bound, publishes nothing.
-  if (used_.load(std::memory_order_relaxed) + count > limit()) {
+  if (used_.load(std::memory_order_relaxed) + count > most) {
     SetExhausted(true);
     return false;
   }

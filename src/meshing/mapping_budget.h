@@ -7,7 +7,8 @@
 // but Give() and the getters.
 //
 // [MB1] Meshing never brings the process above 7/8 of max_map_count; and leaves room for twice as
-//       many mappings as the program itself has had at the last count, but no more than 1/4.
+//       many mappings as the program itself has had at the last count, but no more than 1/4; of
+//       which making groups anew may take half, until that brings some back.
 // [MB2] Where forks are expected, meshing makes so few that fork(2), which copies each of them and
 //       each page's entry, takes at most about twice as long as without meshing.
 #pragma once
@@ -30,8 +31,9 @@ class MappingBudget {
   // The same where forks are expected: the heap has `pages` pages of addresses, of which
   // `meshed_pages` are served by the memory of others; [MB2].
   void Refresh(int64_t pages, int64_t meshed_pages);
-  // Takes `count` mappings out of the budget. False when that many are not left.
-  bool Take(int64_t count);
+  // Takes `count` mappings out of the budget. False when that many are not left. `for_a_while`: by
+  // who is about to bring back as many; they may be above the limit.
+  bool Take(int64_t count, bool for_a_while = false);
   // What was taken has come to `change` mappings more than that, or fewer.
   void Adjust(int64_t change);
   // An alias has become private memory again, which ends `count` mappings (or makes some: it may
@@ -49,6 +51,8 @@ class MappingBudget {
     // order: relaxed; set once, publishes nothing.
     return limit_.load(std::memory_order_relaxed);
   }
+  // Of these, all that are not the program's own, by the last count.
+  int64_t for_meshing() const { return limit() > others_ ? limit() - others_ : 0; }
   // A Take() was refused since the last Refresh(): the limit is what holds compaction back.
   bool is_exhausted() const {
     // order: relaxed; a hint for who is not the one thread, publishes nothing.
@@ -72,6 +76,8 @@ class MappingBudget {
   static constexpr int64_t kSpareTimes = 2;
   static constexpr int64_t kLeastSpare = 8;
   static constexpr int64_t kMostSpare = 4;
+  // The part of what is left to the program that may be taken for a while.
+  static constexpr int64_t kLent = 2;
 
   int64_t spare() const;
   void SetLimit(int64_t pages, int64_t meshed_pages);

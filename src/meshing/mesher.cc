@@ -40,36 +40,76 @@ MiniHeap* Mesher::ChooseKeeper(std::span<MiniHeap* const> leaders) const {
   return keeper;
 }
 
-bool Mesher::Add(std::span<MiniHeap* const> leaders) {
-  MiniHeap* keeper = ChooseKeeper(leaders);
-  uint32_t needed = 0;
-  int64_t mappings = 0;
-  for (MiniHeap* leader : leaders) {
-    if (leader == keeper) continue;
-    leader->ForEachMember([&](MiniHeap* member) {
-      needed++;
-      mappings += MostNewMappings(*member);
-    });
-  }
-  if (move_count_ + needed > kMaxMoves || !budget_.Take(mappings)) return false;
+// A group of the batch, for which `mappings` have been taken: some spans are about to move to
+// `keeper` or, if it is null, to new pages.
+bool Mesher::BeginGroup(MiniHeap* keeper, PageCount pages, int64_t mappings) {
   Group& group = groups_[group_count_];
-  group.pages = leaders[0]->pages();
+  group.pages = pages;
   group.leader = keeper;
   group.is_new = keeper == nullptr;
-  group.to = group.is_new ? backing_.Allocate(group.pages) : keeper->backing();
+  group.to = group.is_new ? backing_.Allocate(pages) : keeper->backing();
   if (group.to == kNoBackingPage) {
     budget_.Adjust(-mappings);
     return false;
   }
-  for (MiniHeap* leader : leaders) {
-    if (leader == keeper) continue;
-    leader->ForEachMember([&](MiniHeap* member) {
-      ranges_[move_count_] = {member->address(), member->length()};
-      windows_[move_count_] = backing_.WindowOf(*member);
-      moves_[move_count_++] = {member, group_count_, MostNewMappings(*member), false};
-    });
-  }
   group_count_++;
+  return true;
+}
+
+// To the group that has begun last.
+void Mesher::AddMove(MiniHeap* span) {
+  ranges_[move_count_] = {span->address(), span->length()};
+  windows_[move_count_] = backing_.WindowOf(*span);
+  moves_[move_count_++] = {span, nullptr, group_count_ - 1, MostNewMappings(*span), false};
+}
+
+bool Mesher::Add(std::span<MiniHeap* const> leaders) {
+  MiniHeap* keeper = ChooseKeeper(leaders);
+  auto for_each = [&](auto visit) {
+    for (MiniHeap* leader : leaders) {
+      if (leader != keeper) leader->ForEachMember(visit);
+    }
+  };
+  uint32_t moves = 0;
+  int64_t mappings = 0;
+  for_each([&](MiniHeap* span) {
+    moves++;
+    mappings += MostNewMappings(*span);
+  });
+  if (move_count_ + moves > kMaxMoves || !budget_.Take(mappings)) return false;
+  if (!BeginGroup(keeper, leaders[0]->pages(), mappings)) return false;
+  for_each([this](MiniHeap* span) { AddMove(span); });
+  return true;
+}
+
+bool Mesher::MaySplitGroups() const {
+  return !secure_policy.has_canaries && !backing_.has_private_views();
+}
+
+// Whether the batch takes spans out of the group, or puts some into it.
+bool Mesher::TakesFrom(const MiniHeap* leader) const {
+  for (uint32_t i = 0; i < move_count_; i++) {
+    if (moves_[i].span->leader() == leader) return true;
+  }
+  return false;
+}
+bool Mesher::AddsTo(const MiniHeap* leader) const {
+  for (uint32_t i = 0; i < group_count_; i++) {
+    if (groups_[i].leader == leader) return true;
+  }
+  return false;
+}
+
+bool Mesher::AddOne(MiniHeap* span, MiniHeap* target) {
+  MESH_DCHECK(MaySplitGroups());
+  // Who leads what, and which slots are set, is as planned until the batch runs, and not while it
+  // does.
+  if (AddsTo(span->leader())) return false;
+  if (target != nullptr && (AddsTo(target) || TakesFrom(target))) return false;
+  const int64_t mappings = MostNewMappings(*span);
+  if (move_count_ == kMaxMoves || !budget_.Take(mappings, true)) return false;
+  if (!BeginGroup(target, span->pages(), mappings)) return false;
+  AddMove(span);
   return true;
 }
 
@@ -102,13 +142,15 @@ bool Mesher::Show(const Move& move) {
 
 // The span shows the backing now: moves it from its old group into the one that is there.
 // Returns by how many more spans somebody else's physical span is shared.
-int32_t Mesher::Settle(const Move& move) {
+int32_t Mesher::Settle(Move& move) {
   Group& group = groups_[move.group];
   MiniHeap* span = move.span;
   bool was_backed = span->is_backed();
   BackingPage old_backing = span->backing();
   int32_t gained = span->is_alone() ? 0 : -1;
+  const bool was_leader = span->is_leader();
   MiniHeap* left = span->Leave();
+  if (was_leader) move.left = left;
   if (was_backed && left == nullptr) backing_.Free(old_backing, group.pages);
   span->SetMemory(SpanMemory::kBacked, group.to);
   if (group.leader == nullptr) {
@@ -117,6 +159,7 @@ int32_t Mesher::Settle(const Move& move) {
     if (span->place() == SpanPlace::kNowhere) span->SetPlace(SpanPlace::kWithdrawn);
     return gained;
   }
+  MESH_CHECK(group.leader->is_leader() && group.leader->backing() == group.to);
   group.leader->Adopt(span);
   return gained + 1;
 }

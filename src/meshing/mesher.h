@@ -51,6 +51,15 @@ class Mesher {
   // batch has no room for it, or memory or mappings are not to be had; then nothing is planned.
   bool Add(std::span<MiniHeap* const> leaders);
 
+  // Plans to take `span` out of its group, and into that of `target` (in the backing, which can
+  // show it; no slot set in both; both groups withdrawn), or, where that is null, to new pages of
+  // the backing. False as above, but that it may take mappings for a while; and where the batch
+  // adds to the span's group, or adds to the target or takes from it, already.
+  bool AddOne(MiniHeap* span, MiniHeap* target);
+  // Whether AddOne() may be called. Slots that a span leaves behind are not as SlotGuard wants
+  // them, [SG2]; and private views are folded as groups.
+  bool MaySplitGroups() const;
+
   // Carries out what is planned, and forgets it. Afterwards every span that was part of it is in
   // exactly one group, whose leader is withdrawn: ForEachTouched() visits them.
   // Cost: two system calls a moved span, and copying its live objects.
@@ -61,10 +70,14 @@ class Mesher {
   // copy on write. Nothing may be planned. Returns: spans folded.
   uint32_t Fold(std::span<MiniHeap* const> spans);
 
-  // Calls visit(MiniHeap*) for every span that the last Run() was to move.
+  // Calls visit(MiniHeap*) for every span that the last Run() was to move, and for those that lead
+  // what one has left behind.
   template <typename Visit>
   void ForEachTouched(Visit visit) {
-    for (uint32_t i = 0; i < touched_; i++) visit(moves_[i].span);
+    for (uint32_t i = 0; i < touched_; i++) {
+      visit(moves_[i].span->leader());
+      if (moves_[i].left != nullptr) visit(moves_[i].left);
+    }
   }
 
   bool is_empty() const { return move_count_ == 0; }
@@ -74,6 +87,7 @@ class Mesher {
  private:
   struct Move {
     MiniHeap* span;
+    MiniHeap* left;  // leads the rest of the group that the span led, if there is one
     uint32_t group;
     uint8_t mappings;  // that were taken from the budget for it
     bool done;
@@ -86,10 +100,14 @@ class Mesher {
   };
 
   MiniHeap* ChooseKeeper(std::span<MiniHeap* const> leaders) const;
+  bool TakesFrom(const MiniHeap* leader) const;
+  bool AddsTo(const MiniHeap* leader) const;
+  bool BeginGroup(MiniHeap* keeper, PageCount pages, int64_t mappings);
+  void AddMove(MiniHeap* span);
   void PrepareNewGroups();
   void CopyObjects(const MiniHeap* span, BackingPage to);
   bool Show(const Move& move);
-  int32_t Settle(const Move& move);
+  int32_t Settle(Move& move);
   void ReleaseUnused();
   void DropWindowOf(const Group* groups, uint32_t count);
 

@@ -5,7 +5,6 @@
 #include <bit>
 #include <limits>
 
-#include "src/base/check.h"
 #include "src/meshing/run_packer.h"
 
 namespace mesh {
@@ -65,20 +64,9 @@ double Log(double x) {
 // The integral of -log(1 - fill) from 0 on; fill < 1.
 double LogIntegral(double fill) { return (1 - fill) * Log(1 - fill) + fill; }
 
-double MappingsAt(const SpanDemand& demand, double price) {
-  const uint32_t leaders = price > 0 ? CountLeaders(demand, price) : kNoLeaders;
-  return leaders == kNoLeaders ? kMappingsPerSpan * demand.plain : RunMappings(demand, leaders);
-}
-
 double MappingsAt(std::span<const MeshDemand> demands, double price) {
   double mappings = 0;
-  for (const MeshDemand& demand : demands) {
-    if (demand.pages == 0) continue;
-    for (uint32_t i = 0; i < kSpanLengths; i++) {
-      const SpanDemand spans = DemandOf(demand, i);
-      if (spans.spans > 1) mappings += MappingsAt(spans, price);
-    }
-  }
+  for (const MeshDemand& demand : demands) mappings += PlanPacking(demand, price).mappings;
   return mappings;
 }
 
@@ -100,6 +88,17 @@ SpanDemand DemandOf(const MeshDemand& demand, uint32_t length) {
           static_cast<uint32_t>(share * static_cast<double>(demand.plain_pages)),
           demand.views,
           demand.live};
+}
+
+MeshDemand Afresh(const MeshDemand& demand) {
+  MeshDemand result = demand;
+  if (demand.pages == 0) return result;
+  const auto views = static_cast<double>(demand.pages - demand.plain_pages) * demand.views;
+  result.pages = demand.plain_pages + static_cast<uint64_t>(views);
+  result.plain_pages = result.pages;
+  result.views = 1;
+  result.live *= static_cast<double>(demand.pages) / static_cast<double>(result.pages);
+  return result;
 }
 
 // A run of n followers of b objects each fits one of k leaders, on average, as long as
@@ -126,33 +125,52 @@ double RunMappings(const SpanDemand& demand, uint32_t leaders) {
   return runs * (1 + moved * demand.views) + (std::max(0.0, followers - runs) + leaders) * ends;
 }
 
-uint32_t CountLeaders(const SpanDemand& demand, double price) {
-  MESH_DCHECK(demand.spans > 0);
-  const uint32_t shares = std::min(demand.spans, kShares);
-  auto leaders = [&](uint32_t share) {
-    return static_cast<uint32_t>(uint64_t{demand.spans} * share / shares);
+PackingPlan PlanPacking(const SpanDemand& demand, double price, double most_mappings) {
+  const double all = double{1} * demand.spans * demand.pages;
+  auto plan = [&](uint32_t leaders, double pages, double mappings) {
+    return PackingPlan{leaders, pages, all - pages, mappings};
   };
-  auto cost = [&](uint32_t share) {
-    const double pages = double{1} * demand.pages * leaders(share);
-    return pages + price * RunMappings(demand, leaders(share));
+  auto cost = [&](const PackingPlan& of) {
+    return of.mappings <= most_mappings ? of.pages + price * of.mappings : kInfinite;
+  };
+  if (demand.spans < 2) return plan(demand.spans, all, 0);
+  const PackingPlan alone = plan(kNoLeaders, PackedShare(demand.slots, demand.live) * all,
+                                 kMappingsPerSpan * demand.plain);
+  if (price == 0 && cost(alone) < kInfinite) return alone;
+  const uint32_t shares = std::min(demand.spans, kShares);
+  auto in_runs = [&](uint32_t share) {
+    const auto leaders = static_cast<uint32_t>(uint64_t{demand.spans} * share / shares);
+    return plan(leaders, double{1} * demand.pages * leaders, RunMappings(demand, leaders));
   };
   // The cost falls up to the least, and rises from there on.
   uint32_t low = 1;
   uint32_t high = shares;
   while (low < high) {
     const uint32_t middle = (low + high) / 2;
-    const double here = cost(middle);
-    if (here == kInfinite || cost(middle + 1) < here) {
+    const double here = cost(in_runs(middle));
+    if (here == kInfinite || cost(in_runs(middle + 1)) < here) {
       low = middle + 1;
     } else {
       high = middle;
     }
   }
-  // Where nobody follows, it drops.
-  const uint32_t best = cost(low) < cost(shares) ? low : shares;
-  const double alone = PackedShare(demand.slots, demand.live) * demand.spans * demand.pages +
-                       price * kMappingsPerSpan * demand.plain;
-  return alone < cost(best) ? kNoLeaders : leaders(best);
+  PackingPlan best = in_runs(shares);  // where nobody follows, it drops
+  for (const PackingPlan& other : {in_runs(low), alone}) {
+    if (cost(other) < cost(best)) best = other;
+  }
+  return best;
+}
+
+PackingPlan PlanPacking(const MeshDemand& demand, double price) {
+  PackingPlan sum;
+  if (demand.pages == 0) return sum;
+  for (uint32_t i = 0; i < kSpanLengths; i++) {
+    const PackingPlan plan = PlanPacking(DemandOf(demand, i), price);
+    sum.pages += plan.pages;
+    sum.saved += plan.saved;
+    sum.mappings += plan.mappings;
+  }
+  return sum;
 }
 
 double PriceOfMappings(std::span<const MeshDemand> demands, uint64_t mappings) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
 
 #include "src/base/units.h"
@@ -41,14 +42,28 @@ struct SpanDemand {
 };
 SpanDemand DemandOf(const MeshDemand& demand, uint32_t length);
 
+// The same demand if every virtual span were one of its own, and none meshed yet.
+MeshDemand Afresh(const MeshDemand& demand);
+
 // Pages that a mapping has to save, so that all demands together take `mappings` at most, about. 0:
 // every span can be meshed for itself.
 double PriceOfMappings(std::span<const MeshDemand> demands, uint64_t mappings);
 
-// How many of the spans lead at that price; all of them where no mapping is worth it; kNoLeaders
-// where it is better to pack them group by group, each with a mapping of its own.
+// How spans are best packed at a price, and what is left by estimate.
+struct PackingPlan {
+  // How many of the spans lead; all of them where no mapping is worth it; kNoLeaders where it is
+  // better to pack them group by group, each with a mapping of its own.
+  uint32_t leaders = 0;
+  double pages = 0;     // physical
+  double saved = 0;     // of those that there are now
+  double mappings = 0;  // more than there are
+};
 inline constexpr uint32_t kNoLeaders = 0;
-uint32_t CountLeaders(const SpanDemand& demand, double price);
+// With `most_mappings` at most.
+PackingPlan PlanPacking(const SpanDemand& demand, double price,
+                        double most_mappings = std::numeric_limits<double>::infinity());
+// The sums over all lengths; `leaders` says nothing.
+PackingPlan PlanPacking(const MeshDemand& demand, double price);
 
 // Mappings that the others take, by estimate, when so many lead; infinite where they have no room.
 // Up to two fifths that lead, within an eighth of what was simulated (docs/theory.md, "The

@@ -34,6 +34,18 @@ void MakeSparse(TestHeap& heap, SizeClass size_class, size_t count) {
 // sanitizer maps.
 constexpr int64_t kOthers = 64;
 
+// Takes slots of the class and frees them, until it is over.
+void UseSlots(SizeClassHeap& heap, const std::atomic<bool>& is_over) {
+  Random random(3);
+  SpanId attached = kNoSpan;
+  while (!is_over) {
+    void* slots[40];
+    uint32_t count = heap.Refill(99, &attached, random, SlotOrder::kShuffled, slots, 40, 40);
+    heap.Release(slots, count, [] {});
+  }
+  heap.Detach(99, attached);
+}
+
 // Mappings of the program's own, so many that meshing has `left` of its budget left.
 class ForeignMappings {
  public:
@@ -138,6 +150,44 @@ TEST(Compactor, MeshesRunsWhenMappingsAreFew) {
             heap.global().budget().limit() + kOthers);
   heap.FreeAll();
   heap.CheckAll();
+}
+
+// Keeps a share of the objects that are left.
+void ThinAtRandom(TestHeap& heap, std::vector<SpanObjects>& spans, Random& random,
+                  uint32_t percent) {
+  for (SpanObjects& span : spans) {
+    heap.Thin(span, [&](size_t) { return random.Below(100) < percent; });
+  }
+}
+
+// Mappings that were spent while little was free are had back when more is: the heap comes to what
+// it would be had all been freed at once.
+TEST(Compactor, PlansGroupsAnewWhenMappingsAreFew) {
+  uint64_t meshed[2];
+  for (bool in_stages : {false, true}) {
+    TestHeap heap;
+    ForeignMappings foreign(heap.global().budget(), 213);
+    std::vector<SpanObjects> spans = heap.MakeFull(kSmall, 640);
+    Random random(5);
+    for (uint32_t percent : {30, 60, 60}) {
+      ThinAtRandom(heap, spans, random, percent);
+      for (int pass = 0; in_stages && pass < 20; pass++) heap.Compact();
+    }
+    for (int pass = 0; pass < 20; pass++) heap.Compact();
+    heap.CheckAll();
+    EXPECT_LE(static_cast<int64_t>(os::MappingCount().value),
+              heap.global().budget().limit() + kOthers);
+    const SizeClassStatistics statistics = heap.heap_of(kSmall).statistics();
+    meshed[in_stages ? 1 : 0] = statistics.meshed;
+    const uint64_t saved = heap.global().compactor().statistics().spans_meshed;
+    EXPECT_LE(statistics.meshed, saved);
+    heap.RewriteAll();
+    heap.FreeAll();
+    heap.CheckAll();
+    EXPECT_EQ(heap.global().backing().bytes_in_use(), 0u);
+  }
+  EXPECT_GT(meshed[0], 320u);
+  EXPECT_GT(meshed[1], meshed[0] * 9 / 10);
 }
 
 // What the budget counts is what the kernel has, as spans are meshed, meshed anew, and freed.
@@ -301,22 +351,34 @@ TEST(Compactor, OneAtATime) {
   EXPECT_EQ(freed, 0u);
 }
 
+// The same while groups are planned anew.
+TEST(Compactor, TheHeapIsInUseWhileGroupsArePlannedAnew) {
+  TestHeap heap;
+  ForeignMappings foreign(heap.global().budget(), 213);
+  std::vector<SpanObjects> spans = heap.MakeFull(kSmall, 640);
+  Random random(5);
+  SizeClassHeap& small = heap.heap_of(kSmall);
+  for (uint32_t percent : {30, 60, 60, 60}) {
+    ThinAtRandom(heap, spans, random, percent);
+    std::atomic<bool> is_over = false;
+    std::thread user([&] { UseSlots(small, is_over); });
+    for (int pass = 0; pass < 10; pass++) heap.Compact();
+    is_over = true;
+    user.join();
+    heap.CheckAll();
+  }
+  heap.FreeAll();
+  heap.CheckAll();
+  EXPECT_EQ(small.statistics().spans, 0u);
+}
+
 // Slots are freed and taken by another thread between the batches of a pass.
 TEST(Compactor, TheHeapIsInUseBetweenBatches) {
   TestHeap heap;
   MakeSparse(heap, kSmall, 500);
   SizeClassHeap& small = heap.heap_of(kSmall);
   std::atomic<bool> is_over = false;
-  std::thread user([&] {
-    Random random(3);
-    SpanId attached = kNoSpan;
-    while (!is_over) {
-      void* slots[40];
-      uint32_t count = small.Refill(99, &attached, random, SlotOrder::kShuffled, slots, 40, 40);
-      small.Release(slots, count, [] {});
-    }
-    small.Detach(99, attached);
-  });
+  std::thread user([&] { UseSlots(small, is_over); });
   for (int i = 0; i < 20; i++) heap.Compact();
   is_over = true;
   user.join();

@@ -272,7 +272,7 @@ TEST(SizeClassHeap, SurveyFindsWhatHasRoom) {
   heap.Thin(spans[1], [](size_t slot) { return slot != 0; });  // too full to be worth it
   Candidate found[8];
   SpanId cursor = kNoSpan;
-  ASSERT_EQ(heap.heap_of(kOther).Survey(&cursor, found), 1u);
+  ASSERT_EQ(heap.heap_of(kOther).Survey(&cursor, false, found), 1u);
   EXPECT_EQ(cursor, kNoSpan);
   EXPECT_EQ(found[0].id, SpanOf(spans[0][0])->id());
   EXPECT_EQ(found[0].in_use, 1u);
@@ -289,7 +289,7 @@ TEST(SizeClassHeap, SurveyGoesOnWhereItStopped) {
   SpanId cursor = kNoSpan;
   do {
     Candidate found[2];
-    uint32_t count = heap.heap_of(kOther).Survey(&cursor, found);
+    uint32_t count = heap.heap_of(kOther).Survey(&cursor, false, found);
     for (uint32_t i = 0; i < count; i++) seen.push_back(found[i].id);
   } while (cursor != kNoSpan);
   EXPECT_EQ(seen.size(), 5u);
@@ -313,6 +313,62 @@ TEST(SizeClassHeap, DemandLooksAtSpansThemselves) {
   EXPECT_NEAR(demand.live, ((info.slots + 7) / 8) / static_cast<double>(info.slots), 0.01);
   EXPECT_EQ(demand.lengths[0], 1);
   EXPECT_EQ(demand.lengths[1], 0);
+}
+
+// Each for itself: members and leaders alike, but not those without objects or of full groups.
+TEST(SizeClassHeap, SurveyOfEachFindsMembers) {
+  TestHeap heap;
+  std::vector<SpanObjects> spans = heap.MakeFull(kOther, 5);
+  for (size_t i = 0; i < 4; i++) {
+    heap.Thin(spans[i], [&](size_t slot) { return slot % 8 == i; });
+  }
+  heap.MeshInGroupsOf(2, kOther);
+  Candidate found[8];
+  SpanId cursor = kNoSpan;
+  ASSERT_EQ(heap.heap_of(kOther).Survey(&cursor, true, found), 4u);
+  for (size_t i = 0; i < 4; i++) {
+    const MiniHeap* span = SpanOf(spans[i][i]);
+    EXPECT_EQ(found[i].id, span->id());
+    EXPECT_EQ(found[i].backing, span->backing());
+    EXPECT_TRUE(found[i].bits == span->occupancy());
+    EXPECT_EQ(found[i].in_use, span->occupancy().Count());
+  }
+}
+
+TEST(SizeClassHeap, GatherOneLeavesOutWhatNoLongerFits) {
+  TestHeap heap;
+  std::vector<SpanObjects> spans = heap.MakeFull(kOther, 6);
+  std::vector<SpanId> ids;
+  for (size_t i = 0; i < spans.size(); i++) {
+    ids.push_back(SpanOf(spans[i][0])->id());
+    // The last has the first one's slots, and is alone.
+    heap.Thin(spans[i], [&](size_t slot) { return slot % 8 == i % 5; });
+    if (i == 3) heap.MeshInGroupsOf(2, kOther);
+  }
+  SizeClassHeap& other = heap.heap_of(kOther);
+  // The second has gone.
+  heap.Thin(spans[1], [](size_t) { return false; });
+  Mesher mesher(heap.global().backing(), heap.global().barrier(), heap.global().budget());
+  other.MeshBatch(mesher, [&](Gathered* gathered) {
+    auto gather = [&](size_t span, SpanId to, uint32_t most) {
+      return other.GatherOneLocked(ids[span], to, 1, most, gathered);
+    };
+    EXPECT_EQ(gather(1, kNoSpan, 64).span, nullptr);
+    EXPECT_EQ(gather(0, ids[1], 64).span, nullptr);
+    EXPECT_EQ(gather(2, ids[3], 64).span, nullptr);  // of one group
+    EXPECT_EQ(gather(5, ids[0], 64).span, nullptr);  // overlaps
+    EXPECT_EQ(gather(0, ids[4], 64).span, nullptr);  // not in the backing
+    EXPECT_EQ(gather(4, ids[2], 2).span, nullptr);   // as many as may be
+    EXPECT_EQ(other.GatherOneLocked(ids[0], kNoSpan, 2, 64, gathered).span, nullptr);
+    EXPECT_EQ(gathered->room(), Gathered().room());
+    const GatheredSpan found = gather(4, ids[2], 64);
+    ASSERT_EQ(found.span, MiniHeap::Of(ids[4]));
+    EXPECT_EQ(found.target, MiniHeap::Of(ids[2])->leader());
+    EXPECT_EQ(found.withdrawn, 2u);
+    // What is withdrawn is so for this batch: once.
+    EXPECT_EQ(gather(3, kNoSpan, 64).withdrawn, 0u);
+  });
+  heap.CheckAll();
 }
 
 TEST(SizeClassHeap, GatherLeavesOutWhatNoLongerFits) {

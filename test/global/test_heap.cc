@@ -133,7 +133,7 @@ MeshResult TestHeap::MeshInGroupsOf(size_t size, SizeClass size_class) {
   size_t count = 0;
   SpanId cursor = kNoSpan;
   do {
-    count += heap.Survey(&cursor, std::span(found).subspan(count));
+    count += heap.Survey(&cursor, false, std::span(found).subspan(count));
   } while (cursor != kNoSpan);
   uint32_t units = 0;
   for (size_t i = 0; i < count; i++) units = std::max<uint32_t>(units, found[i].units);
@@ -150,6 +150,27 @@ MeshResult TestHeap::MeshInGroupsOf(size_t size, SizeClass size_class) {
       first += taken;
     }
   });
+}
+
+void TestHeap::MakeAnew(size_t groups, SizeClass size_class) {
+  std::vector<Candidate> found(1000);
+  global_->budget().Refresh();
+  SizeClassHeap& heap = heap_of(size_class);
+  size_t count = 0;
+  SpanId cursor = kNoSpan;
+  do {
+    count += heap.Survey(&cursor, true, std::span(found).subspan(count));
+  } while (cursor != kNoSpan);
+  for (size_t first = 0; first < count; first += groups) {
+    heap.MeshBatch(*mesher_, [&](Gathered* gathered) {
+      for (size_t i = first; i < std::min(first + groups, count); i++) {
+        const SpanId to = first == 0 ? kNoSpan : found[i - first].id;
+        const GatheredSpan span =
+            heap.GatherOneLocked(found[i].id, to, found[i].units, UINT32_MAX, gathered);
+        if (span.span != nullptr) static_cast<void>(mesher_->AddOne(span.span, span.target));
+      }
+    });
+  }
 }
 
 size_t TestHeap::Compact() {

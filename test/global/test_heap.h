@@ -58,6 +58,9 @@ class TestHeap {
   // into one group, in one batch.
   MeshResult MeshInGroupsOf(size_t size, SizeClass size_class);
   MeshResult MeshIntoOne(SizeClass size_class) { return MeshInGroupsOf(kAll, size_class); }
+  // Takes all groups of the class apart: the spans, in the order of their addresses, go to `groups`
+  // new ones in turn.
+  void MakeAnew(size_t groups, SizeClass size_class);
   // A whole pass of the compactor, over every class.
   size_t Compact();
 

@@ -1,8 +1,8 @@
 """A heap full of holes after mesh.compact: physical memory against live bytes, from outside.
 
 The program (test/programs/fragment.cc) fills 64 MB with objects of 16 to 1024 bytes and frees a
-random 90 % of them. Physical memory is Pss_Anon and the blocks of the backing, read by
-python/mesh_tools/memory.py.
+random 90 % of them, at once or in stages. Physical memory is Pss_Anon and the blocks of the
+backing, read by python/mesh_tools/memory.py.
 
 Environment: MESH_LIB, the library. MESH_FRAGMENT, the program.
 """
@@ -22,9 +22,16 @@ HEAP_MB = 64
 # Published Mesh is at 2.75 here, glibc at 12, jemalloc and mimalloc at 10.
 MAX_PHYSICAL_TO_LIVE = 2.5
 
+# Mappings that a heap of 64 MB uses up before it is as small as it could be; and how many there may
+# be for a program to use them up.
+LEFT_TO_MESHING = 3000
+MAX_MAPPINGS = 300_000
 
-def _run(allocator: allocators.Allocator, keep_every: int = 0) -> results.RunResult:
-    """One run of the program that asks for a compaction and does not idle after it."""
+
+def _run(
+    allocator: allocators.Allocator, keep_every: int = 0, stages: int = 1, own_mappings: int = 0
+) -> results.RunResult:
+    """One run of the program that asks for compactions and does not idle after them."""
     plan = fragment_experiment.Plan(
         executable=pathlib.Path(os.environ["MESH_FRAGMENT"]).absolute(),
         heap_mb=HEAP_MB,
@@ -33,6 +40,8 @@ def _run(allocator: allocators.Allocator, keep_every: int = 0) -> results.RunRes
         seed=1,
         compact=True,
         keep_every=keep_every,
+        stages=stages,
+        own_mappings=own_mappings,
     )
     return fragment_experiment.run(plan, allocator, 0, lambda *_: None)
 
@@ -81,6 +90,21 @@ def test_what_stays_in_step_is_told_apart(order: str) -> None:
     result = _run(_mesh({"MESH_RANDOM": order}), keep_every=16)
     assert result.wrong == 0
     assert result.physical_to_live <= MAX_PHYSICAL_TO_LIVE
+
+
+def test_mappings_that_early_stages_took_are_had_back() -> None:
+    """Freed in stages, with few mappings, a heap comes near to one that is freed at once."""
+    most = int(pathlib.Path("/proc/sys/vm/max_map_count").read_text("ascii"))
+    if most > MAX_MAPPINGS:
+        pytest.skip("too many mappings to use them up")
+    # Of three quarters, which is all that meshing and a program with so many mappings have.
+    own_mappings = most * 3 // 4 - LEFT_TO_MESHING
+    at_once = _run(_mesh({}), own_mappings=own_mappings)
+    in_stages = _run(_mesh({}), stages=6, own_mappings=own_mappings)
+    assert at_once.wrong == in_stages.wrong == 0
+    assert in_stages.checked == at_once.checked
+    assert at_once.physical_to_live > MAX_PHYSICAL_TO_LIVE / 2
+    assert in_stages.physical_to_live <= 1.5 * at_once.physical_to_live
 
 
 def test_the_heap_is_one_that_needs_compaction() -> None:

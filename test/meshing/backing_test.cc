@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <set>
+#include <vector>
 
 #include "src/os/memory.h"
 #include "test/os/fault_injector.h"
@@ -89,11 +90,44 @@ TEST_P(BackingTest, FreshPagesComeFirstAndFreedOnesInTheEnd) {
   FAIL() << "no page has come back";
 }
 
-TEST_P(BackingTest, ALengthIsReusedOnlyForItsOwn) {
-  BackingPage four = backing_->Allocate(4);
-  backing_->Free(four, 4);
-  BackingPage two = backing_->Allocate(2);
-  EXPECT_TRUE(two + 2 <= four || two >= four + 4);
+// Where most of what was handed out has come back: neighbours again, from where many are in a row,
+// whatever their lengths were.
+TEST_P(BackingTest, FreedPagesAreHandedOutInRows) {
+  std::vector<BackingPage> pages;
+  for (int i = 0; i < 6000; i++) pages.push_back(backing_->Allocate(1));
+  for (size_t i = 0; i < pages.size(); i++) {
+    const bool stays = i < 4000 ? i % 4 == 0 : i >= 5000;
+    if (!stays) backing_->Free(pages[i], 1);
+  }
+  BackingPage last = backing_->Allocate(2);
+  for (int i = 0; i < 200; i++) {
+    BackingPage next = backing_->Allocate(2);
+    EXPECT_EQ(next, last + 2);
+    EXPECT_GT(next, pages[3996]);
+    EXPECT_LT(next, pages[5000]);
+    last = next;
+  }
+}
+
+// And any of them in the end.
+TEST_P(BackingTest, FreedPagesAreHandedOutOnce) {
+  std::set<BackingPage> taken;
+  for (int i = 0; i < 20'000; i++) taken.insert(backing_->Allocate(1));
+  std::vector<BackingPage> freed;
+  for (BackingPage page : taken) {
+    if (page % 16 != 0) freed.push_back(page);
+  }
+  for (BackingPage page : freed) {
+    backing_->Free(page, 1);
+    taken.erase(page);
+  }
+  const BackingPage highest = *taken.rbegin();
+  for (int i = 0; i < 2000; i++) {
+    const BackingPage page = backing_->Allocate(1);
+    EXPECT_TRUE(taken.insert(page).second);
+    if (i >= 1000) continue;
+    EXPECT_LE(page, highest + 16);
+  }
 }
 
 TEST_P(BackingTest, NoRunCrossesChunks) {

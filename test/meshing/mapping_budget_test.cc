@@ -65,6 +65,23 @@ TEST(MappingBudget, ReachesItsLimitAndNoFurther) {
   EXPECT_FALSE(budget.Take(1));
 }
 
+// Half of what is the program's, [MB1].
+TEST(MappingBudget, LendsSomeForAWhile) {
+  MappingBudget budget;
+  budget.Refresh();
+  ASSERT_TRUE(budget.Take(budget.left()));
+  EXPECT_FALSE(budget.Take(1));
+  auto maximum = static_cast<int64_t>(os::MaxMappingCount().value);
+  const int64_t lent = (maximum - budget.limit()) / 2;
+  EXPECT_TRUE(budget.Take(lent, true));
+  EXPECT_FALSE(budget.Take(1, true));
+  EXPECT_EQ(budget.left(), 0);
+  budget.Adjust(-lent);
+  EXPECT_FALSE(budget.Take(1));
+  EXPECT_GT(budget.for_meshing(), budget.limit() / 2);
+  EXPECT_LT(budget.for_meshing(), budget.limit());
+}
+
 TEST(MappingBudget, AsksTheKernelAgainNearTheLimit) {
   MappingBudget budget;
   budget.Refresh();

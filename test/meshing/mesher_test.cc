@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "src/global/size_class_batch.h"
 #include "src/os/memory.h"
 #include "test/global/test_heap.h"
 
@@ -108,6 +109,82 @@ TEST_P(MesherTest, GroupsMeshIntoGroups) {
   EXPECT_EQ(heap.MeshIntoOne(size_class()).spans_freed, 1u);
   heap.CheckAll();
   EXPECT_EQ(heap.global().backing().bytes_in_use(), SpanOf(AnyOf(spans[0]))->length());
+  heap.FreeAll();
+  heap.CheckAll();
+}
+
+// Of one group all spans are taken to others, and of plain spans, a leader first or last.
+TEST_P(MesherTest, GroupsAreMadeAnew) {
+  for (size_t before : {1, 3, 6}) {
+    for (size_t groups : {1, 2, 5}) {
+      TestHeap heap;
+      std::vector<SpanObjects> spans = heap.MakeFull(size_class(), 6);
+      for (size_t i = 0; i < spans.size(); i++) {
+        heap.Thin(spans[i], [&](size_t slot) { return slot % 8 == i; });
+      }
+      heap.MeshInGroupsOf(before, size_class());
+      heap.MakeAnew(groups, size_class());
+      heap.CheckAll();
+      const size_t length = SpanOf(AnyOf(spans[0]))->length();
+      EXPECT_EQ(heap.global().backing().bytes_in_use(), groups * length);
+      EXPECT_EQ(heap.heap_of(size_class()).statistics().meshed, 6 - groups);
+      heap.RewriteAll();
+      heap.CheckAll();
+      heap.FreeAll();
+      heap.CheckAll();
+      EXPECT_EQ(heap.global().backing().bytes_in_use(), 0u);
+    }
+  }
+}
+
+// A batch takes from a group or adds to it, and adds once: where a move fails, a plan may want
+// both.
+TEST_P(MesherTest, ABatchDoesOneThingToAGroup) {
+  TestHeap heap;
+  std::vector<SpanObjects> spans = heap.MakeFull(size_class(), 6);
+  std::vector<SpanId> ids;
+  for (size_t i = 0; i < spans.size(); i++) {
+    heap.Thin(spans[i], [&](size_t slot) { return slot % 8 == i; });
+    ids.push_back(SpanOf(AnyOf(spans[i]))->id());
+    if (i == 3) heap.MeshInGroupsOf(2, size_class());
+  }
+  SizeClassHeap& of_class = heap.heap_of(size_class());
+  heap.global().budget().Refresh();
+  Mesher mesher(heap.global().backing(), heap.global().barrier(), heap.global().budget());
+  of_class.MeshBatch(mesher, [&](Gathered* gathered) {
+    auto add = [&](size_t span, size_t to) {
+      const SpanId target = to < ids.size() ? ids[to] : kNoSpan;
+      const GatheredSpan found = of_class.GatherOneLocked(ids[span], target, 1, 64, gathered);
+      return found.span != nullptr && mesher.AddOne(found.span, found.target);
+    };
+    constexpr size_t kNew = SIZE_MAX;
+    // The first two spans are a group, and the next two.
+    EXPECT_TRUE(add(0, kNew));
+    EXPECT_FALSE(add(4, 1));
+    EXPECT_TRUE(add(1, kNew));
+    EXPECT_TRUE(add(4, 2));
+    EXPECT_FALSE(add(5, 3));
+    EXPECT_FALSE(add(3, kNew));
+    EXPECT_EQ(mesher.planned(), 3u);
+  });
+  heap.CheckAll();
+  heap.RewriteAll();
+  heap.CheckAll();
+}
+
+// A leader without objects of its own is left behind, and goes when the last of the others does.
+TEST_P(MesherTest, WhatIsLeftOfAGroupThatIsTakenApartGoes) {
+  TestHeap heap;
+  std::vector<SpanObjects> spans = MakeMeshable(heap, size_class(), 4);
+  heap.MeshIntoOne(size_class());
+  MiniHeap* leader = SpanOf(AnyOf(spans[0]))->leader();
+  for (SpanObjects& span : spans) {
+    if (SpanOf(AnyOf(span)) == leader) heap.Thin(span, [](size_t) { return false; });
+  }
+  EXPECT_EQ(heap.heap_of(size_class()).statistics().spans, 4u);
+  heap.MakeAnew(3, size_class());
+  EXPECT_EQ(heap.heap_of(size_class()).statistics().spans, 3u);
+  heap.CheckAll();
   heap.FreeAll();
   heap.CheckAll();
 }

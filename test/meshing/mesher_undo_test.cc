@@ -103,6 +103,8 @@ void Live(TestHeap& heap, bool private_views, bool must_hold) {
     heap.CheckAll();
     static_cast<void>(heap.MeshIntoOne(size_class));
     heap.CheckAll();
+    if (!private_views) heap.MakeAnew(2, size_class);
+    heap.CheckAll();
     heap.RewriteAll();
     if (private_views) RetireAndFold(heap);
     // A member, then a leader's objects go; what is left is meshed with fresh spans.

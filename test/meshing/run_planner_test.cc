@@ -27,14 +27,7 @@ SpanDemand Spans(uint32_t slots, uint32_t spans) { return DemandOf(Class(slots, 
 
 double MappingsAt(const std::vector<MeshDemand>& demands, double price) {
   double mappings = 0;
-  for (const MeshDemand& demand : demands) {
-    for (uint32_t i = 0; i < kSpanLengths; i++) {
-      const SpanDemand spans = DemandOf(demand, i);
-      if (spans.spans < 2) continue;
-      const uint32_t leaders = CountLeaders(spans, price);
-      mappings += leaders == kNoLeaders ? spans.plain : RunMappings(spans, leaders);
-    }
-  }
+  for (const MeshDemand& demand : demands) mappings += PlanPacking(demand, price).mappings;
   return mappings;
 }
 
@@ -116,25 +109,54 @@ TEST(RunPlanner, TheDearerTheMoreLead) {
   const SpanDemand spans = Spans(128, 20'000);
   uint32_t last = 0;
   for (double price : {0.25, 0.5, 1.0, 2.0, 4.0, 8.0}) {
-    const uint32_t leaders = CountLeaders(spans, price);
+    const uint32_t leaders = PlanPacking(spans, price).leaders;
     EXPECT_GT(leaders, last) << price;
     last = leaders;
   }
-  EXPECT_EQ(CountLeaders(spans, 1000), 20'000u);
-  EXPECT_EQ(CountLeaders(spans, 1.0 / 64), kNoLeaders);
+  EXPECT_EQ(PlanPacking(spans, 1000).leaders, 20'000u);
+  EXPECT_EQ(PlanPacking(spans, 1.0 / 64).leaders, kNoLeaders);
+}
+
+TEST(RunPlanner, NoMoreMappingsThanThereMayBe) {
+  const SpanDemand spans = Spans(128, 20'000);
+  const PackingPlan free = PlanPacking(spans, 0.25);
+  EXPECT_NEAR(free.pages + free.saved, 20'000, 0.01);
+  double last = free.pages;
+  for (double most : {0.9, 0.5, 0.1}) {
+    const PackingPlan plan = PlanPacking(spans, 0.25, most * free.mappings);
+    EXPECT_LE(plan.mappings, most * free.mappings);
+    EXPECT_GT(plan.pages, last) << most;
+    last = plan.pages;
+  }
+  EXPECT_EQ(PlanPacking(spans, 0.25, 0).leaders, 20'000u);
+  EXPECT_EQ(PlanPacking(spans, 0, 1e6).leaders, kNoLeaders);
+  EXPECT_NE(PlanPacking(spans, 0, 15'000).leaders, kNoLeaders);
+}
+
+TEST(RunPlanner, AfreshEverySpanIsOneOfItsOwn) {
+  MeshDemand demand = Class(64, 3000);
+  demand.plain_pages = 2000;
+  demand.views = 3;
+  demand.live = 0.2;
+  const MeshDemand anew = Afresh(demand);
+  EXPECT_EQ(anew.pages, 5000u);
+  EXPECT_EQ(anew.plain_pages, 5000u);
+  EXPECT_NEAR(anew.live, 0.12, 0.001);
+  EXPECT_EQ(anew.views, 1);
+  EXPECT_EQ(Afresh(MeshDemand()).pages, 0u);
 }
 
 // Each of their pages is worth a mapping.
 TEST(RunPlanner, LongSpansArePackedGroupByGroup) {
   SpanDemand spans = Spans(64, 2000);
-  EXPECT_NE(CountLeaders(spans, 1), kNoLeaders);
+  EXPECT_NE(PlanPacking(spans, 1).leaders, kNoLeaders);
   spans.pages = 16;
-  EXPECT_EQ(CountLeaders(spans, 1), kNoLeaders);
+  EXPECT_EQ(PlanPacking(spans, 1).leaders, kNoLeaders);
 }
 
 TEST(RunPlanner, FewSpans) {
   for (uint32_t count : {1u, 2u, 3u, 10u}) {
-    const uint32_t leaders = CountLeaders(Spans(64, count), 1);
+    const uint32_t leaders = PlanPacking(Spans(64, count), 1).leaders;
     EXPECT_LE(leaders, count);
   }
   EXPECT_EQ(PriceOfMappings({}, 0), 0);
@@ -175,8 +197,8 @@ TEST(RunPlanner, ThePriceIsWhatTheMappingsAreEnoughFor) {
 TEST(RunPlanner, AFewMappingsAreNotLeftOver) {
   const std::vector<MeshDemand> demands = {Class(256, 20'000), Class(8, 20'000)};
   const double price = PriceOfMappings(demands, 200);
-  EXPECT_LT(CountLeaders(DemandOf(demands[1], 0), price), 20'000u);
-  EXPECT_EQ(CountLeaders(DemandOf(demands[0], 0), price), 20'000u);
+  EXPECT_LT(PlanPacking(DemandOf(demands[1], 0), price).leaders, 20'000u);
+  EXPECT_EQ(PlanPacking(DemandOf(demands[0], 0), price).leaders, 20'000u);
 }
 
 }  // namespace

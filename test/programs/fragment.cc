@@ -13,8 +13,15 @@
 // With --threads=N, N threads fill a part each and free the part of the next one; they all stay,
 // asleep, to the end. With --quiet the idle time is one long sleep, in which nothing is called.
 //
-// Options: --mb=N (64), --free_percent=N (90), --keep_every=N (0: random ones),
-// --idle_ms=N (3000), --seed=N (1), --twelve_sizes, --threads=N (0), --quiet, --compact.
+// With --stages=N it frees in as many parts, and compacts or idles after each. --own_mappings=N: it
+// has as many of its own, of which the kernel allows a process no more than vm.max_map_count.
+//
+// Options: --mb=N (64), --free_percent=N (90), --keep_every=N (0: random ones), --stages=N (1),
+// --idle_ms=N (3000), --seed=N (1), --twelve_sizes, --threads=N (0), --quiet, --compact,
+// --own_mappings=N (0).
+
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -129,6 +136,18 @@ class Crew {
   std::vector<std::thread> threads_;
 };
 
+void MakeMappings(std::uint64_t count) {
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  void* place = mmap(nullptr, count * page + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (place == MAP_FAILED) holes::Die("no address space");
+  // Every other page: two mappings each.
+  for (std::uint64_t i = 1; i < count; i += 2) {
+    if (mprotect(static_cast<char*>(place) + i * page, page, PROT_READ) != 0) {
+      holes::Die("no mappings left");
+    }
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -137,6 +156,8 @@ int main(int argc, char** argv) {
   std::uint64_t compact = 0;
   std::uint64_t threads = 0;
   std::uint64_t quiet = 0;
+  std::uint64_t stages = 1;
+  std::uint64_t own_mappings = 0;
   const NumberOption options[] = {{"--mb", &shape.mb, 1, 1 << 20},
                                   {"--free_percent", &shape.free_percent, 0, 100},
                                   {"--keep_every", &shape.keep_every, 0, 1000},
@@ -144,9 +165,12 @@ int main(int argc, char** argv) {
                                   {"--seed", &shape.seed, 0, UINT64_MAX},
                                   {"--twelve_sizes", &shape.twelve_sizes, 0, 1, true},
                                   {"--threads", &threads, 0, 64},
+                                  {"--stages", &stages, 1, 100},
+                                  {"--own_mappings", &own_mappings, 0, 1 << 22},
                                   {"--quiet", &quiet, 0, 1, true},
                                   {"--compact", &compact, 0, 1, true}};
   ParseNumberOptions(argc, argv, options);
+  if (own_mappings != 0) MakeMappings(own_mappings);
   holes::Heap heap(shape);
   Crew crew(heap, threads);
   Report("ready", heap, 0, 0);
@@ -155,6 +179,10 @@ int main(int argc, char** argv) {
   crew.FillAll();
   Report("filled", heap, fill.ms(), 0);
 
+  for (std::uint64_t stage = 1; stage < stages; ++stage) {
+    heap.FreeUpTo(shape.free_percent * stage / stages);
+    if (compact == 0 || !MeshControl().Compact()) Idle(idle_ms, quiet != 0);
+  }
   const Stopwatch release;
   crew.FreeSome();
   Report("freed", heap, release.ms(), 0);

@@ -124,6 +124,12 @@ class Heap {
 
   void FillAll() { FillPart(0, 1); }
   void FreeSome() { FreePartOf(0, 1); }
+  // A first part of what FreeSome() frees, of random objects: until `percent` of all have gone.
+  void FreeUpTo(std::uint64_t percent) {
+    Shape shape = shape_;
+    shape.free_percent = percent;
+    FreePartOf(0, 1, shape);
+  }
 
   // The same for one of `parts` equal parts. Parts may be filled, or freed, by a thread each.
   void FillPart(std::uint64_t part, std::uint64_t parts) {
@@ -136,17 +142,7 @@ class Heap {
       ++live_;
     }
   }
-  void FreePartOf(std::uint64_t part, std::uint64_t parts) {
-    for (std::uint64_t i = Begin(part, parts); i < Begin(part + 1, parts); ++i) {
-      const Object object(shape_, i);
-      if (!object.is_freed) continue;
-      std::free(objects_[i]);
-      objects_[i] = nullptr;
-      live_bytes_ -= object.size;
-      --live_;
-    }
-  }
-
+  void FreePartOf(std::uint64_t part, std::uint64_t parts) { FreePartOf(part, parts, shape_); }
   // Frees what is live, and the table: the end of the heap's use.
   void FreeRest() {
     for (std::uint64_t i = 0; i < count_; ++i) std::free(objects_[i]);
@@ -174,6 +170,17 @@ class Heap {
   std::uint64_t live_bytes() const { return live_bytes_; }
 
  private:
+  void FreePartOf(std::uint64_t part, std::uint64_t parts, const Shape& shape) {
+    for (std::uint64_t i = Begin(part, parts); i < Begin(part + 1, parts); ++i) {
+      const Object object(shape, i);
+      if (!object.is_freed || objects_[i] == nullptr) continue;
+      std::free(objects_[i]);
+      objects_[i] = nullptr;
+      live_bytes_ -= object.size;
+      --live_;
+    }
+  }
+
   std::uint64_t Begin(std::uint64_t part, std::uint64_t parts) const {
     return count_ * part / parts;
   }
