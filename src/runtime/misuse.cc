@@ -4,10 +4,10 @@
 #include "src/arena/page_map.h"
 #include "src/base/check.h"
 #include "src/base/units.h"
-#include "src/miniheap/mini_heap.h"
 #include "src/os/program.h"
 #include "src/runtime/thread_state.h"
 #include "src/secure/policy.h"
+#include "src/sizeclass/size_class.h"
 
 namespace mesh {
 namespace {
@@ -42,12 +42,12 @@ void JudgeForeign(const void* object) {
   if (secure_policy.level > 0) FatalAt("free of a pointer of another allocator", object);
 }
 
+// By the page's entry alone: the span's record changes under its class's lock.
 void RequireSlot(const void* object) {
-  uintptr_t address = reinterpret_cast<uintptr_t>(object);
-  const MiniHeap* span = MiniHeap::Of(PageMap::SpanOf(address, PageMap::Find(address)));
-  size_t offset = address - span->address();
-  SlotIndex slot = span->SlotAt(offset);
-  if (slot < span->slots() && span->OffsetOf(slot) == offset) return;
+  const auto address = reinterpret_cast<uintptr_t>(object);
+  const PageEntry entry = PageMap::Find(address);
+  const uint32_t reciprocal = kSizeClasses[entry.size_class()].reciprocal;
+  if (IsSlotStart(address, entry.bits(), reciprocal)) return;
   FatalAt("realloc of a pointer into the middle of an object", object);
 }
 
