@@ -46,6 +46,16 @@ void UseSlots(SizeClassHeap& heap, const std::atomic<bool>& is_over) {
   heap.Detach(99, attached);
 }
 
+// Compacts several times beside another thread that uses slots of the class, and looks at all.
+void CompactInUse(TestHeap& heap, SizeClassHeap& of_class, int times) {
+  std::atomic<bool> is_over = false;
+  std::thread user([&] { UseSlots(of_class, is_over); });
+  for (int i = 0; i < times; i++) heap.Compact();
+  is_over = true;
+  user.join();
+  heap.CheckAll();
+}
+
 // Mappings of the program's own, so many that meshing has `left` of its budget left.
 class ForeignMappings {
  public:
@@ -360,12 +370,7 @@ TEST(Compactor, TheHeapIsInUseWhileGroupsArePlannedAnew) {
   SizeClassHeap& small = heap.heap_of(kSmall);
   for (uint32_t percent : {30, 60, 60, 60}) {
     ThinAtRandom(heap, spans, random, percent);
-    std::atomic<bool> is_over = false;
-    std::thread user([&] { UseSlots(small, is_over); });
-    for (int pass = 0; pass < 10; pass++) heap.Compact();
-    is_over = true;
-    user.join();
-    heap.CheckAll();
+    CompactInUse(heap, small, 10);
   }
   heap.FreeAll();
   heap.CheckAll();
@@ -377,12 +382,7 @@ TEST(Compactor, TheHeapIsInUseBetweenBatches) {
   TestHeap heap;
   MakeSparse(heap, kSmall, 500);
   SizeClassHeap& small = heap.heap_of(kSmall);
-  std::atomic<bool> is_over = false;
-  std::thread user([&] { UseSlots(small, is_over); });
-  for (int i = 0; i < 20; i++) heap.Compact();
-  is_over = true;
-  user.join();
-  heap.CheckAll();
+  CompactInUse(heap, small, 20);
   heap.FreeAll();
   heap.CheckAll();
   EXPECT_EQ(small.statistics().spans, 0u);

@@ -14,6 +14,18 @@ namespace {
 // Small, so that hundreds of heaps fit one test program.
 constexpr size_t kSegmentSize = 64 * kMiB;
 
+// All that surveys of the class note, of 1000 spans at most.
+std::vector<Candidate> SurveyAll(SizeClassHeap& heap, bool each) {
+  std::vector<Candidate> found(1000);
+  size_t count = 0;
+  SpanId cursor = kNoSpan;
+  do {
+    count += heap.Survey(&cursor, each, std::span(found).subspan(count));
+  } while (cursor != kNoSpan);
+  found.resize(count);
+  return found;
+}
+
 uint64_t PatternWord(const char* object, uint32_t stamp, size_t index) {
   uint64_t z = (reinterpret_cast<uintptr_t>(object) << 20) ^ (uint64_t{stamp} << 8) ^ index;
   z = (z ^ (z >> 33)) * 0xff51afd7ed558ccdu;
@@ -127,19 +139,14 @@ void TestHeap::RewriteAll() {
 }
 
 MeshResult TestHeap::MeshInGroupsOf(size_t size, SizeClass size_class) {
-  std::vector<Candidate> found(1000);
   global_->budget().Refresh();
   SizeClassHeap& heap = heap_of(size_class);
-  size_t count = 0;
-  SpanId cursor = kNoSpan;
-  do {
-    count += heap.Survey(&cursor, false, std::span(found).subspan(count));
-  } while (cursor != kNoSpan);
+  const std::vector<Candidate> found = SurveyAll(heap, false);
   uint32_t units = 0;
-  for (size_t i = 0; i < count; i++) units = std::max<uint32_t>(units, found[i].units);
+  for (const Candidate& span : found) units = std::max<uint32_t>(units, span.units);
   std::vector<SpanId> spans;
-  for (size_t i = 0; i < count; i++) {
-    if (found[i].units == units) spans.push_back(found[i].id);
+  for (const Candidate& span : found) {
+    if (span.units == units) spans.push_back(span.id);
   }
   return heap.MeshBatch(*mesher_, [&](Gathered* gathered) {
     for (size_t first = 0; first < spans.size();) {
@@ -153,17 +160,12 @@ MeshResult TestHeap::MeshInGroupsOf(size_t size, SizeClass size_class) {
 }
 
 void TestHeap::MakeAnew(size_t groups, SizeClass size_class) {
-  std::vector<Candidate> found(1000);
   global_->budget().Refresh();
   SizeClassHeap& heap = heap_of(size_class);
-  size_t count = 0;
-  SpanId cursor = kNoSpan;
-  do {
-    count += heap.Survey(&cursor, true, std::span(found).subspan(count));
-  } while (cursor != kNoSpan);
-  for (size_t first = 0; first < count; first += groups) {
+  const std::vector<Candidate> found = SurveyAll(heap, true);
+  for (size_t first = 0; first < found.size(); first += groups) {
     heap.MeshBatch(*mesher_, [&](Gathered* gathered) {
-      for (size_t i = first; i < std::min(first + groups, count); i++) {
+      for (size_t i = first; i < std::min(first + groups, found.size()); i++) {
         const SpanId to = first == 0 ? kNoSpan : found[i - first].id;
         const GatheredSpan span =
             heap.GatherOneLocked(found[i].id, to, found[i].units, UINT32_MAX, gathered);
