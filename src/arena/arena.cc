@@ -169,16 +169,18 @@ SpanId Arena::TakeLocked(bool small, PageCount pages, PageCount alignment_pages,
   return id;
 }
 
-SpanId Arena::AllocateSpan(SizeClass size_class, uint32_t units, SizeClass entry_class) {
+SpanId Arena::AllocateSpan(SizeClass size_class, uint32_t units, SizeClass entry_class,
+                           bool* dirty) {
   PageCount pages = kSizeClasses[size_class].unit_pages * units;
   bool clean = false;
   SpanId id = kNoSpan;
   {
     MutexLock lock(lock_);
-    if (guards_spans_) id = TakeSpanLocked(pages);
+    if (guards_spans_) id = TakeSpanLocked(pages, &clean);
     if (id == kNoSpan) id = TakeLocked(true, pages, 1, &clean);
     if (id != kNoSpan) PageMap::SetSpan(id, pages, entry_class);
   }
+  *dirty = !clean;
   MakeUp();
   return id;
 }

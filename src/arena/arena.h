@@ -89,10 +89,12 @@ class Arena {
   constexpr Arena() = default;
 
   // A span of `units` units of the class, entries of `entry_class` set: its own, or
-  // kProgramHeapClass. kNoSpan when out of memory.
-  SpanId AllocateSpan(SizeClass size_class, uint32_t units, SizeClass entry_class);
+  // kProgramHeapClass. `*dirty`: it may hold anything, and else reads zeros. kNoSpan when out of
+  // memory.
+  SpanId AllocateSpan(SizeClass size_class, uint32_t units, SizeClass entry_class, bool* dirty);
   SpanId AllocateSpan(SizeClass size_class, uint32_t units) {
-    return AllocateSpan(size_class, units, size_class);
+    bool dirty = false;
+    return AllocateSpan(size_class, units, size_class, &dirty);
   }
   // Pages for several spans to come, so that spans of one class are neighbours and their mappings
   // can merge: `*pages`, or at least `least` where dirty pages are there but no such run of them.
@@ -292,8 +294,8 @@ class Arena {
   void TakeGuardsDownLocked(PageCount behind, Run* run) REQUIRES(lock_);
 
   // The same for a span: one that waits, or a fresh one, whose neighbours have a guard in common.
-  SpanId TakeSpanLocked(PageCount pages) REQUIRES(lock_);
-  SpanId TakeFreshSpanLocked(PageCount pages) REQUIRES(lock_);
+  SpanId TakeSpanLocked(PageCount pages, bool* clean) REQUIRES(lock_);
+  SpanId TakeFreshSpanLocked(PageCount pages, bool* clean) REQUIRES(lock_);
   // Keeps a free span for the next of its length. False: it has no guards.
   bool KeepSpanLocked(SpanId id, PageCount pages, bool dirty) REQUIRES(lock_);
   void WaitLocked(SpanId id, PageCount pages, bool dirty) REQUIRES(lock_);

@@ -180,31 +180,31 @@ bool Arena::ResizeGuardedLocked(SpanId id, PageCount pages) {
   return true;
 }
 
-SpanId Arena::TakeSpanLocked(PageCount pages) {
+SpanId Arena::TakeSpanLocked(PageCount pages, bool* clean) {
   SpanId id = TakeWaitingLocked(pages, true);
+  *clean = id == kNoSpan;
   if (id == kNoSpan) id = TakeWaitingLocked(pages, false);
-  return id != kNoSpan ? id : TakeFreshSpanLocked(pages);
+  return id != kNoSpan ? id : TakeFreshSpanLocked(pages, clean);
 }
 
 // Runs are cut from their front, so a guard is likely to be before it: that of the last fresh one.
-SpanId Arena::TakeFreshSpanLocked(PageCount pages) {
+SpanId Arena::TakeFreshSpanLocked(PageCount pages, bool* clean) {
   if (guarded_[true] >= MostGuardedLocked()) return kNoSpan;
-  bool clean = false;
   PageCount before = 0;
-  SpanId id = TakeLocked(true, pages + 1, 1, &clean);
+  SpanId id = TakeLocked(true, pages + 1, 1, clean);
   if (id != kNoSpan && !IsGuard(id, -1)) {
-    small_runs_.Give(id, pages + 1, !clean);
+    small_runs_.Give(id, pages + 1, !*clean);
     before = 1;
-    id = TakeLocked(true, 1 + pages + 1, 1, &clean);
+    id = TakeLocked(true, 1 + pages + 1, 1, clean);
   }
   if (id == kNoSpan) return kNoSpan;
-  if (before > 0 && !PutGuardUpLocked(id, 1, PageEntry::kGuardBefore, clean)) {
-    small_runs_.Give(id, 1 + pages + 1, !clean);
+  if (before > 0 && !PutGuardUpLocked(id, 1, PageEntry::kGuardBefore, *clean)) {
+    small_runs_.Give(id, 1 + pages + 1, !*clean);
     return kNoSpan;
   }
   id += before;
-  if (!PutGuardUpLocked(id + pages, 1, PageEntry::kGuardBehind, clean)) {
-    small_runs_.Give(id, pages + 1, !clean);
+  if (!PutGuardUpLocked(id + pages, 1, PageEntry::kGuardBehind, *clean)) {
+    small_runs_.Give(id, pages + 1, !*clean);
     return kNoSpan;
   }
   guarded_[true]++;

@@ -23,6 +23,7 @@ class SizeClassHeap;
 enum class SlotOrder : uint8_t {
   kRandomStart,  // ascending from a random slot, and round
   kShuffled,     // each at random: published Mesh (PLDI'19 s.4.2)
+  kShuffledRun,  // those of a refill as kRandomStart, but at random: hardened heaps
   kAscending,
 };
 

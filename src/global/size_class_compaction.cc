@@ -265,6 +265,7 @@ void SizeClassHeap::SplitOffLocked(MiniHeap* span) {
   MiniHeap* left = span->Leave();
   span->SetMemory(SpanMemory::kPrivate, kNoBackingPage);
   backed_pages_ -= span->pages();
+  EmptyFreeSlots(span);
   if (left == nullptr) {
     backing_->Free(backing, span->pages());
   } else {

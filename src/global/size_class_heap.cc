@@ -42,19 +42,15 @@ constexpr SlotIndex SlotsOfLines(uint32_t size) {
 }
 static_assert(SlotsOfLines(48) == 4 && SlotsOfLines(32) == 2 && SlotsOfLines(1152) == 1);
 
-// Puts `count` random ones of the free slots into `slots`. Four of them for each number of the
-// generator: the bias is below kBits / 2^16, half a percent.
-void Shuffle(const Bitmap& free, uint32_t count, Random& random, SlotIndex* slots) {
-  uint32_t listed = 0;
-  SlotIndex all[Bitmap::kBits];
-  free.ForEachSet([&](SlotIndex slot) { all[listed++] = slot; });
+// Brings a random choice of `count` of the values to the front, in random order. Four draws of each
+// number of the generator: the bias is below kBits / 2^16, half a percent.
+template <typename Value>
+void Shuffle(Value* values, uint32_t all, uint32_t count, Random& random) {
   uint64_t number = 0;
   for (uint32_t i = 0; i < count; i++, number >>= 16) {
     if (i % 4 == 0) number = random.Next();
     const uint32_t drawn = number & 0xffff;
-    const uint32_t at = i + (drawn * (listed - i) >> 16);
-    slots[i] = all[at];
-    all[at] = all[i];
+    std::swap(values[i], values[i + (drawn * (all - i) >> 16)]);
   }
 }
 
@@ -151,11 +147,11 @@ void SizeClassHeap::AttachToLocked(MiniHeap* leader, uint16_t owner, bool shared
   attached_.PushFront(leader);
 }
 
-SpanId SizeClassHeap::NewSpanLocked(uint32_t units) {
+SpanId SizeClassHeap::NewSpanLocked(uint32_t units, bool* dirty) {
   const SizeClassInfo& info = kSizeClasses[size_class_];
   PageCount pages = info.unit_pages * units;
   if (!info.meshable || spans_ < kSpansBeforeReserve || arena_->guards_spans()) {
-    return arena_->AllocateSpan(size_class_, units, entry_class_);
+    return arena_->AllocateSpan(size_class_, units, entry_class_, dirty);
   }
   if (reserve_pages_ < pages) {
     DropReserveLocked();  // The arena has use for a rest that is too short.
@@ -164,10 +160,11 @@ SpanId SizeClassHeap::NewSpanLocked(uint32_t units) {
         share < kMaxReservePages ? static_cast<PageCount>(share) : kMaxReservePages;
     if (reserved < pages) reserved = pages;
     reserve_ = arena_->ReserveRun(pages, &reserved, &reserve_dirty_);
-    if (reserve_ == kNoSpan) return arena_->AllocateSpan(size_class_, units, entry_class_);
+    if (reserve_ == kNoSpan) return arena_->AllocateSpan(size_class_, units, entry_class_, dirty);
     reserve_pages_ = reserved;
   }
   SpanId id = reserve_;
+  *dirty = reserve_dirty_;
   Arena::StartSpan(id, pages, entry_class_);
   reserve_ += pages;
   reserve_pages_ -= pages;
@@ -233,16 +230,24 @@ MiniHeap* SizeClassHeap::StartSpanLocked() {
     words = words_.Take(words_outside);
     if (words == nullptr) return nullptr;
   }
-  SpanId id = NewSpanLocked(units);
+  bool dirty = false;
+  SpanId id = NewSpanLocked(units, &dirty);
   if (id == kNoSpan) {
     GiveWordsLocked(words, units);
     return nullptr;
   }
   MiniHeap* fresh = MiniHeap::Start(id, size_class_, units, words);
-  if (secure_policy.has_canaries) SlotGuard::Prepare(fresh->ObjectAt(0), size_class_, units);
+  if (secure_policy.has_canaries) SlotGuard::Start(fresh->ObjectAt(0), size_class_, units, dirty);
   fresh->SetOwner(RestingOwner());
   NoteStartedLocked(fresh);
   return fresh;
+}
+
+void SizeClassHeap::EmptyFreeSlots(const MiniHeap* span) {
+  if (!secure_policy.clears || span->is_backed()) return;
+  const Bitmap free = Bitmap::FirstBits(span->slots()).Without(span->occupancy());
+  free.ForEachSet(
+      [&](SlotIndex slot) { SlotGuard::Empty(span->ObjectAt(slot), span->size_class()); });
 }
 
 // The span that `owner` believes to draw from, or null when the compactor has pulled it away. Then
@@ -272,28 +277,34 @@ uint32_t SizeClassHeap::TakeSlotsLocked(MiniHeap* span, SlotOrder order, bool sh
   const uint32_t free_count = span->slots() - span->in_use();
   const uint32_t count = free_count <= room ? free_count : wanted;
   auto* base = reinterpret_cast<char*>(span->address());
-  Bitmap taken;
   uint32_t left = count;
   // The vector hands out what was put into it last.
   auto take = [&](SlotIndex slot) { out[--left] = base + OffsetOf(info, slot); };
+  const bool is_one_unit = span->units() == 1;
+  auto take_run = [&](SlotIndex first, uint32_t length) {
+    if (!is_one_unit) {
+      for (uint32_t i = 0; i < length; i++) take(first + i);
+      return;
+    }
+    char* slot = base + size_t{first} * info.size;
+    for (uint32_t i = 0; i < length; i++, slot += info.size) out[--left] = slot;
+  };
+  Bitmap taken;
   if (order == SlotOrder::kShuffled) {
+    uint32_t listed = 0;
     SlotIndex slots[Bitmap::kBits];
-    Shuffle(free, count, random, slots);
-    for (uint32_t i = 0; i < count; i++) {
-      taken.Set(slots[i]);
-      take(slots[i]);
+    free.ForEachSet([&](SlotIndex slot) { slots[listed++] = slot; });
+    Shuffle(slots, listed, count, random);
+    for (SlotIndex slot : std::span(slots, count)) {
+      taken.Set(slot);
+      take(slot);
     }
   } else {
-    const bool is_one_unit = span->units() == 1;
-    auto take_run = [&](SlotIndex first, uint32_t length) {
-      if (!is_one_unit) {
-        for (uint32_t i = 0; i < length; i++) take(first + i);
-        return;
-      }
-      char* slot = base + size_t{first} * info.size;
-      for (uint32_t i = 0; i < length; i++, slot += info.size) out[--left] = slot;
-    };
     taken = free.ForEachRunFrom(FirstSlot(span, order, shared, random), count, take_run);
+    if (order == SlotOrder::kShuffledRun) Shuffle(out, count, count, random);
+  }
+  if (LeavesTraces(span)) {
+    for (uint32_t i = 0; i < count; i++) SlotGuard::Empty(out[i], size_class_);
   }
   span->TakeSlots(taken, count);
   if (!info.meshable) span->NoteUsed(taken);

@@ -37,6 +37,7 @@
 #include "src/miniheap/mini_heap.h"
 #include "src/miniheap/word_pool.h"
 #include "src/os/page_table.h"
+#include "src/secure/policy.h"
 #include "src/sizeclass/size_class.h"
 
 namespace mesh {
@@ -262,8 +263,8 @@ class SizeClassHeap {
   void HandOverGroupLocked(MiniHeap* leader, SizeClassHeap& to) REQUIRES(lock_, to.lock_);
   uint32_t DestroySomeLocked(uint32_t most) REQUIRES(lock_);
 
-  // Fresh pages for a span, from the reserve or from the arena.
-  SpanId NewSpanLocked(uint32_t units) REQUIRES(lock_);
+  // Fresh pages for a span, from the reserve or from the arena. `*dirty`: as AllocateSpan().
+  SpanId NewSpanLocked(uint32_t units, bool* dirty) REQUIRES(lock_);
   // Gives the reserve back.
   void DropReserveLocked() REQUIRES(lock_);
   uint64_t CountSparseLocked(uint32_t bin) REQUIRES(lock_);
@@ -311,6 +312,14 @@ class SizeClassHeap {
   void ReleaseLocked(void* const* objects, uint32_t count, bool lenient) REQUIRES(lock_);
   uint32_t LocateLocked(std::span<void* const> objects, bool lenient, SlotPlace* places)
       REQUIRES(lock_);
+  // Of hardened heaps, [SG3]: whether free slots of a span may hold what another span's had there.
+  // Program heaps do not clear theirs.
+  bool LeavesTraces(const MiniHeap* span) const {
+    return MESH_UNLIKELY(secure_policy.clears) && span->is_backed() && share_ == nullptr;
+  }
+  void RequireUntouchedLocked(const SlotPlace* place) REQUIRES(lock_);
+  // Of hardened heaps, [SG3]: slots of a span that comes from elsewhere.
+  static void EmptyFreeSlots(const MiniHeap* span);
   uint32_t FreePlacesLocked(const SlotPlace* place, bool lenient) REQUIRES(lock_);
   static void RefuseFree(void* object, bool lenient, const char* why);
   // Takes the lock; or leaves the objects to whoever has it for a batch, and returns false.

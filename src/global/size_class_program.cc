@@ -180,6 +180,7 @@ void SizeClassHeap::HandOverGroupLocked(MiniHeap* leader, SizeClassHeap& to) {
       span->occupancy().ForEachSet(
           [&](SlotIndex slot) { SlotGuard::HandWhole(span->ObjectAt(slot)); });
     }
+    EmptyFreeSlots(span);
     PageMap::SetSpan(span->id(), span->pages(), size_class_);
   });
   to.changed_ = true;

@@ -1,6 +1,7 @@
 // SizeClassHeap, the half for frees: from objects to bits, lists and spans that go.
 #include "src/base/check.h"
 #include "src/global/size_class_heap.h"
+#include "src/secure/slot_guard.h"
 
 namespace mesh {
 namespace {
@@ -123,6 +124,15 @@ uint32_t SizeClassHeap::LocateLocked(std::span<void* const> objects, bool lenien
   return static_cast<uint32_t>(place - places);
 }
 
+// Of those at the front that lie in one span, which is meshed. [SG3]
+void SizeClassHeap::RequireUntouchedLocked(const SlotPlace* place) {
+  MiniHeap* span = place->span;
+  for (; place->span == span; place++) {
+    void* slot = span->ObjectAt(place->slot);
+    if (SlotGuard::IsFreed(slot)) SlotGuard::RequireUntouched(slot, size_class_);
+  }
+}
+
 // Frees what lies at the places, of which the one without a span is the last. Objects of one span
 // often come one after the other: its place in the lists is set right once for all of them. Spans
 // that are left without objects go when all bits are cleared, so that a record is there as long as
@@ -134,6 +144,7 @@ uint32_t SizeClassHeap::FreePlacesLocked(const SlotPlace* place, bool lenient) {
   uint32_t freed_count = 0;
   while (place->span != nullptr) {
     MiniHeap* span = place->span;
+    if (LeavesTraces(span) && !lenient) RequireUntouchedLocked(place);
     uint64_t* words = span->words();
     uint32_t freed = 0;
     do {

@@ -11,60 +11,44 @@ namespace mesh {
 constexpr uint32_t kPatrolled = 8;
 
 void ThreadLocalHeap::StartHardened() {
-  if (secure_policy.quarantine_slots == 0 || quarantine_ != nullptr) return;
-  void* memory = AllocateMetadata(Quarantine::Footprint(secure_policy.quarantine_slots));
-  if (memory == nullptr) return;
-  quarantine_ =
-      Quarantine::Create(memory, secure_policy.quarantine_slots, secure_policy.quarantine_bytes);
+  const Quarantine::Limits limits = {secure_policy.quarantine_slots,
+                                     secure_policy.quarantine_bytes};
+  if (limits.slots == 0 || quarantine_ != nullptr) return;
+  void* memory = AllocateMetadata(Quarantine::Footprint(limits));
+  if (memory != nullptr) quarantine_ = Quarantine::Create(memory, limits);
 }
 
-bool ThreadLocalHeap::KeepForUse(Quarantine::Kept kept) {
-  ShuffleVector& vector = VectorOf(kept.entry());
-  const bool is_full = vector.is_full();
-  if (is_full) SendOldest(kept.entry().size_class());
-  vector.Push(kept.slot());
-  return is_full;
-}
-
-bool ThreadLocalHeap::KeepRest(Quarantine::Kept rest) {
-  bool has_sent = !rest.is_none() && KeepForUse(rest);
-  while (quarantine_ != nullptr && quarantine_->over_full()) {
-    has_sent |= KeepForUse(quarantine_->Shrink(random_));
-  }
-  return has_sent;
+void ThreadLocalHeap::KeepRest(void* slot, SizeClass size_class) {
+  SendOldest(size_class);
+  vectors_[size_class].Push(slot);
 }
 
 void ThreadLocalHeap::RequireUntouched() const {
   if (quarantine_ != nullptr) quarantine_->ForEach(SlotGuard::RequireUntouched);
-  for (SizeClass c = 1; c < kClassCount; c++) {
-    for (uint32_t i = 0; i < vectors_[c].size(); i++) {
-      void* slot = vectors_[c].slots()[i];
-      if (SlotGuard::IsFreed(slot)) SlotGuard::RequireUntouched(slot, c);
-    }
-  }
+  for (SizeClass c = 1; c < kClassCount; c++) LookAt({vectors_[c].slots(), vectors_[c].size()}, c);
 }
 
-void ThreadLocalHeap::Patrol() {
+void ThreadLocalHeap::Patrol(SizeClass size_class) {
   if (quarantine_ == nullptr) return;
-  quarantine_->ForSome(kPatrolled, random_, SlotGuard::RequireUntouched);
+  quarantine_->ForSome(size_class, kPatrolled, random_, SlotGuard::RequireUntouched);
 }
 
 // All that the thread keeps back goes to the vectors' way out.
 void ThreadLocalHeap::DrainQuarantine(bool lenient) {
   if (quarantine_ == nullptr) return;
   quarantine_->Drain([&](void* slot, SizeClass size_class) {
-    SettleAll(&slot, 1, size_class, lenient);
+    if (!lenient) SlotGuard::RequireUntouched(slot, size_class);
     global_->size_class_heap(size_class)
         .Release(
             &slot, 1, [] {}, lenient);
   });
 }
 
-void ThreadLocalHeap::SettleAll(void* const* slots, uint32_t count, SizeClass size_class,
-                                bool lenient) {
+void ThreadLocalHeap::LookAt(std::span<void* const> slots, SizeClass size_class) {
   if (secure_policy.has_states <= 0) return;
-  if (!lenient) return SlotGuard::Settle(slots, count, size_class);
-  for (uint32_t i = 0; i < count; i++) SlotGuard::Forget(slots[i], size_class);
+  for (void* slot : slots) {
+    if (SlotGuard::IsFreed(slot)) SlotGuard::RequireUntouched(slot, size_class);
+  }
 }
 
 }  // namespace mesh

@@ -1,11 +1,17 @@
 // Quarantine: freed slots that a thread of a hardened heap keeps back for a while.
 //
-// Once it is full, each slot that comes takes the place of a random one, which may be used again. A
-// slot in here has its bit set, as one in a vector [TL1]; so meshing copies it, as it is.
+// Each size class has a row of places. Once it is full, each slot that comes takes the place of a
+// random one, which may be used again. A slot in here has its bit set, as one in a vector [TL1]; so
+// meshing copies it, as it is.
+//
+//   rows_[class]   first, mask     full: place first + (random & mask) is the next one
+//                                  else: mask 0, and first is the next one
+//   places_        | slot | slot | slot | - | | slot | - | - | - | | ...
 // Room: local. Thread rule: the owning thread alone; a fork's child reads those of other threads.
 //
-// [Q1] places_[0, count_) are freed slots, each once, at every instruction; one that is on its way
-//      in or out is in no place. A fork's child gives back what it finds.
+// [Q1] Of each row, the places up to the first that is null hold freed slots, each once, at every
+//      instruction; one that is on its way in or out is in no place. A fork's child gives back what
+//      it finds.
 #pragma once
 
 #include <atomic>
@@ -23,126 +29,111 @@ class Quarantine {
  public:
   constexpr Quarantine() = default;
 
-  // Bytes of memory that one for so many slots needs.
-  static size_t Footprint(uint32_t slots) { return sizeof(Quarantine) + slots * sizeof(uint64_t); }
-  // Makes one in zeroed memory of Footprint() bytes. `slots`: a power of two, at most kMostSlots.
-  static constexpr uint32_t kMostSlots = 1024;
-  static Quarantine* Create(void* memory, uint32_t slots, size_t bytes);
-
-  // A slot and its class in one word, so that a place changes at once.
-  class Kept {
-   public:
-    constexpr Kept() = default;
-    // `entry`: of the page that the slot starts in.
-    Kept(void* slot, PageEntry entry)
-        : bits_(reinterpret_cast<uintptr_t>(slot) << kUnusedBits | entry.class_bits()) {
-      static_assert(kUnusedBits >= 8 * sizeof(entry));
-    }
-    void* slot() const { return reinterpret_cast<void*>(bits_ >> kUnusedBits); }
-    // Of any page of the class.
-    PageEntry entry() const { return PageEntry::Of(static_cast<uint16_t>(bits_)); }
-    bool is_none() const { return bits_ == 0; }
-
-   private:
-    uint64_t bits_ = 0;
+  // What the rows hold: `slots` at most, a power of two up to kMostSlots; of large ones fewer, for
+  // `bytes`, but kLeastSlots.
+  struct Limits {
+    uint32_t slots;
+    size_t bytes;
   };
-  bool has_room() const { return count() < most_slots_; }
-  // Takes a freed slot. Both return false when that is too much: Shrink() has to follow, while it
-  // is over_full(). Where there is room:
-  bool Add(Kept kept) {
-    const uint32_t count = this->count();
-    places_[count].store(kept, std::memory_order_relaxed);
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // [Q1]
-    set_count(count + 1);
-    set_room(room() - SizeOf(kept));
-    return !over_full();
+  static constexpr uint32_t kMostSlots = 256;
+  static constexpr uint32_t kLeastSlots = 4;
+
+  // Bytes of memory that one needs.
+  static size_t Footprint(Limits limits);
+  // Makes one in zeroed memory of Footprint() bytes.
+  static Quarantine* Create(void* memory, Limits limits);
+
+  // Takes a freed slot of a page with that entry. Returns: the one whose place it takes, or null.
+  MESH_ALWAYS_INLINE void* Swap(void* slot, PageEntry entry, Random& random) {
+    const Row row = RowOf(entry).load(std::memory_order_relaxed);
+    std::atomic<void*>& place = places_[row.first + (Draw(random) & row.mask)];
+    void* out = place.load(std::memory_order_relaxed);
+    place.store(slot, std::memory_order_relaxed);
+    if (MESH_UNLIKELY(out == nullptr)) Advance(entry.size_class());
+    return out;
   }
-  // Where there is none: *out is the one whose place it takes.
-  MESH_ALWAYS_INLINE bool Swap(Kept kept, Random& random, Kept* out) {
-    std::atomic<Kept>& place = places_[Draw(random)];
-    *out = place.load(std::memory_order_relaxed);
-    place.store(kept, std::memory_order_relaxed);
-    const int64_t room = this->room() + SizeOf(*out) - SizeOf(kept);
-    set_room(room);
-    return room >= 0;
-  }
-  bool over_full() const { return room() < 0; }
-  // Lets go of a random one.
-  Kept Shrink(Random& random) { return Evict(random.Below(count())); }
 
   // Empties it: release(slot, size_class) gets all.
   template <typename Release>
   void Drain(Release release) {
-    while (count() > 0) {
-      const Kept out = Evict(count() - 1);
-      release(out.slot(), out.entry().size_class());
+    for (SizeClass c = 1; c < kClassCount; c++) {
+      // From the end, so that those that are left stay neighbours. [Q1]
+      for (uint32_t i = size(c); i > 0; i--) {
+        std::atomic<void*>& place = places_[begins_[c] + i - 1];
+        void* out = place.load(std::memory_order_relaxed);
+        place.store(nullptr, std::memory_order_relaxed);
+        if (out != nullptr) release(out, c);  // null if a fork came in the middle of this
+      }
+      rows_[c].store({begins_[c], 0}, std::memory_order_relaxed);
     }
-    set_room(most_bytes_);  // a fork may have come before it was
   }
 
-  // Visits `most` of them, from a random one on.
+  // Visits `most` of a class, from a random one on.
   template <typename Visit>
-  void ForSome(uint32_t most, Random& random, Visit visit) const {
-    const uint32_t count = this->count();
+  void ForSome(SizeClass size_class, uint32_t most, Random& random, Visit visit) const {
+    const uint32_t count = size(size_class);
     if (count == 0) return;
     uint32_t at = random.Below(count);
     for (uint32_t i = 0; i < most && i < count; i++, at = at + 1 < count ? at + 1 : 0) {
-      const Kept kept = places_[at].load(std::memory_order_relaxed);
-      visit(kept.slot(), kept.entry().size_class());
+      visit(SlotAt(size_class, at), size_class);
     }
   }
   template <typename Visit>
   void ForEach(Visit visit) const {
-    for (uint32_t i = 0; i < count(); i++) {
-      const Kept kept = places_[i].load(std::memory_order_relaxed);
-      visit(kept.slot(), kept.entry().size_class());
+    for (SizeClass c = 1; c < kClassCount; c++) {
+      for (uint32_t i = 0; i < size(c); i++) visit(SlotAt(c, i), c);
     }
   }
 
   // Another thread may read a value that is a little old.
-  size_t bytes() const { return static_cast<size_t>(most_bytes_ - room()); }
+  size_t bytes() const;
 
  private:
-  static int64_t SizeOf(Kept kept) { return SlotSizeOf(kept.entry()); }
+  struct alignas(8) Row {
+    uint32_t first;
+    uint32_t mask;
+  };
 
-  // A random place, when there is no room. A number of the generator is good for several.
+  // A random number whose lowest kDrawBits are to be used. One of the generator is good for
+  // several.
   MESH_ALWAYS_INLINE uint32_t Draw(Random& random) {
-    if (MESH_UNLIKELY(drawn_ <= 1))
+    if (MESH_UNLIKELY(drawn_ <= 1)) {
       drawn_ = random.Next() >> (64 - kDrawBits * kDraws) | kEndOfDraws;
+    }
     const uint64_t drawn = drawn_;
     drawn_ = drawn >> kDrawBits;
-    return static_cast<uint32_t>(drawn) & (most_slots_ - 1);
+    return static_cast<uint32_t>(drawn);
   }
 
-  // The last one takes its place.
-  Kept Evict(uint32_t index) {
-    const uint32_t last = count() - 1;
-    const Kept out = places_[index].load(std::memory_order_relaxed);
-    const Kept moved = places_[last].load(std::memory_order_relaxed);
-    set_count(last);
-    std::atomic_signal_fence(std::memory_order_seq_cst);  // [Q1]
-    places_[index].store(moved, std::memory_order_relaxed);
-    set_room(room() + SizeOf(out));
-    return out;
+  // rows_[entry.size_class()].
+  std::atomic<Row>& RowOf(PageEntry entry) {
+    constexpr uint32_t kClassStep = 1 << kPlaceBits;
+    static_assert(kClassStep % sizeof(Row) == 0);
+    auto* rows = reinterpret_cast<char*>(rows_) + entry.class_bits() / (kClassStep / sizeof(Row));
+    return *reinterpret_cast<std::atomic<Row>*>(rows);
+  }
+  // The next place of a row that was not full has been taken.
+  void Advance(SizeClass size_class);
+  // Slots in a row, and those it has room for.
+  uint32_t size(SizeClass size_class) const;
+  uint32_t capacity(SizeClass size_class) const {
+    return begins_[size_class + 1] - begins_[size_class];
+  }
+  void* SlotAt(SizeClass size_class, uint32_t index) const {
+    return places_[begins_[size_class] + index].load(std::memory_order_relaxed);
   }
 
-  // order: relaxed, as of places_; the owner's alone, but in a fork's child and for statistics.
-  uint32_t count() const { return count_.load(std::memory_order_relaxed); }
-  void set_count(uint32_t count) { count_.store(count, std::memory_order_relaxed); }
-  int64_t room() const { return room_.load(std::memory_order_relaxed); }
-  void set_room(int64_t room) { room_.store(room, std::memory_order_relaxed); }
-
-  static constexpr int kDrawBits = 10;
-  static constexpr int kDraws = 6;
+  static constexpr int kDrawBits = 8;
+  static constexpr int kDraws = 7;
   static constexpr uint64_t kEndOfDraws = uint64_t{1} << (kDrawBits * kDraws);
   static_assert(kMostSlots == 1 << kDrawBits);
 
-  std::atomic<uint32_t> count_{0};
-  uint32_t most_slots_ = 0;
-  std::atomic<int64_t> room_{0};  // bytes; negative only until Shrink() has followed
-  int64_t most_bytes_ = 0;
+  // order: relaxed, as of places_; the owner's alone, but in a fork's child and for statistics.
+  std::atomic<Row> rows_[kClassCount] = {};
   uint64_t drawn_ = 0;  // random bits, and one above those that are left
-  std::atomic<Kept> places_[];
+  // Where the rows begin, and the last one ends.
+  uint32_t begins_[kClassCount + 1] = {};
+  std::atomic<void*> places_[];
 };
 
 }  // namespace mesh

@@ -159,7 +159,9 @@ bool ThreadLocalHeap::TryRefill(SizeClass size_class, bool waits, void** slot) {
   } else {
     Grow(size_class);
   }
-  if (secure_policy.has_states > 0) SlotGuard::Prefetch({vector.slots(), got});
+  if (secure_policy.has_states > 0) {
+    for (void* fetched : std::span(vector.slots(), got)) __builtin_prefetch(fetched, 1);
+  }
   *slot = TakeAny(size_class);
   return true;
 }
@@ -182,7 +184,6 @@ void ThreadLocalHeap::SendOldest(SizeClass size_class) {
   vector.CloseGap();
   if (!vector.is_full()) return;
   uint32_t sent = (vector.size() + 1) / 2;
-  SettleAll(vector.slots(), sent, size_class, false);
   const bool is_to_drain = global_->size_class_heap(size_class).Flush(vector.slots(), sent, [&] {
     vector.DropOldest(sent);
   });
@@ -222,7 +223,7 @@ void ThreadLocalHeap::Flush(Flushing how) {
     const bool below_top = how == Flushing::kBelowTops;
     const uint32_t count = below_top ? vector.below_top() : vector.size();
     if (count > 0) {
-      SettleAll(vector.slots(), count, c, lenient);
+      if (!lenient) LookAt({vector.slots(), count}, c);
       heap.Release(
           vector.slots(), count,
           [&] {

@@ -93,26 +93,23 @@ class ThreadLocalHeap {
     return IsSlotStart(reinterpret_cast<uintptr_t>(object), entry.bits(),
                        VectorOf(entry).reciprocal());
   }
-  // Keeps a slot that SlotGuard has freed, without a call. False: KeepRest(*rest) has to follow.
-  MESH_ALWAYS_INLINE bool KeepHardened(Quarantine::Kept kept, Quarantine::Kept* rest) {
-    *rest = kept;
+  // Keeps a slot that SlotGuard has freed, in a page with that entry. Returns: null; or one of the
+  // class for which there is no room: KeepRest() has to follow.
+  MESH_ALWAYS_INLINE void* KeepHardened(void* slot, PageEntry entry) {
     if (MESH_LIKELY(quarantine_ != nullptr)) {
-      if (MESH_UNLIKELY(quarantine_->has_room())) {
-        *rest = {};
-        return quarantine_->Add(kept);
-      }
-      if (MESH_UNLIKELY(!quarantine_->Swap(kept, random_, rest))) return false;
-      // Handed out soon, and in no cache for long.
-      SlotGuard::PrefetchOne(rest->slot());
+      slot = quarantine_->Swap(slot, entry, random_);
+      if (MESH_UNLIKELY(slot == nullptr)) return nullptr;
+      // Handed out soon, and in no cache for long. (What is stored only, the state, needs none.)
+      __builtin_prefetch(slot, 1);
     }
-    return VectorOf(rest->entry()).PushIf(rest->slot(), [] { return true; });
+    return MESH_LIKELY(VectorOf(entry).PushIf(slot, [] { return true; })) ? nullptr : slot;
   }
-  // What has left the quarantine, if anything, and what it has too much, is to be used again.
-  // Returns: whether slots went to the global heap.
-  bool KeepRest(Quarantine::Kept rest);
-  // Ends the program when a freed slot that is kept here was written to: looks at all, or some.
+  // Slots go to the global heap, and this one is the next to be handed out.
+  void KeepRest(void* slot, SizeClass size_class);
+  // Ends the program when a freed slot that is kept here was written to: looks at all, or some that
+  // the quarantine has of a class.
   void RequireUntouched() const;
-  void Patrol();
+  void Patrol(SizeClass size_class);
 
   // Sends everything to the global heap and lets go of the attached spans.
   enum class Flushing : uint8_t {
@@ -179,10 +176,9 @@ class ThreadLocalHeap {
   void** FirstStorage();
   void Grow(SizeClass size_class);
   void StartHardened();
-  // The next to be handed out. Returns: as KeepRest().
-  bool KeepForUse(Quarantine::Kept kept);
   void DrainQuarantine(bool lenient);
-  static void SettleAll(void* const* slots, uint32_t count, SizeClass size_class, bool lenient);
+  // RequireUntouched() of slots of a vector.
+  static void LookAt(std::span<void* const> slots, SizeClass size_class);
 
   ShuffleVector vectors_[kEntryClassCount];
   Random random_;

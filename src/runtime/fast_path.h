@@ -23,12 +23,13 @@ inline constexpr size_t kFastSize = internal::kFineLimit;
 
 // Any size: an empty vector, a size above kFineLimit, a thread without a heap.
 void* SlowMalloc(size_t size);
-// Any pointer: null, foreign, large, or no room in the vector.
-void SlowFree(void* object);
+// Any pointer: null, foreign, large, or no room in the vector. `entry`: PageEntry::bits() of its
+// page as of FindBelow(), as long as a register: the fast path need not cut it.
+void SlowFree(void* object, size_t entry);
 
 // The same, where the caller says how large the object was made: kAnySize if it does not; and how
 // it was aligned: 0 if it may have been resized since. Hardened heaps check it.
-void SlowFreeSized(void* object, size_t size, size_t alignment);
+void SlowFreeSized(void* object, size_t entry, size_t size, size_t alignment);
 
 // A slot that is at hand, or null: then SlowMalloc.
 MESH_ALWAYS_INLINE void* TryMalloc(size_t size) {
@@ -42,19 +43,21 @@ MESH_ALWAYS_INLINE void* TryMallocQuickly(size_t size) {
   return thread_state.heap->TakeQuickly(size);
 }
 
-// Whether that was all there is to do.
-MESH_ALWAYS_INLINE bool TryFree(void* object) {
+// Whether that was all there is to do. *entry: of the object's page.
+MESH_ALWAYS_INLINE bool TryFree(void* object, size_t* entry) {
   // Whatever is no object of a size class has a class whose vector never has room.
-  PageEntry entry = PageMap::FindBelow(reinterpret_cast<uintptr_t>(object));
-  return MESH_LIKELY(thread_state.heap->Keep(object, entry));
+  *entry = PageMap::FindBelow(reinterpret_cast<uintptr_t>(object)).bits();
+  return MESH_LIKELY(thread_state.heap->Keep(object, PageEntry::Of(static_cast<uint32_t>(*entry))));
 }
 
 MESH_ALWAYS_INLINE void FastFree(void* object) {
-  if (MESH_UNLIKELY(!TryFree(object))) SlowFree(object);
+  size_t entry = 0;
+  if (MESH_UNLIKELY(!TryFree(object, &entry))) SlowFree(object, entry);
 }
 
 MESH_ALWAYS_INLINE void FastFreeSized(void* object, size_t size, size_t alignment) {
-  if (MESH_UNLIKELY(!TryFree(object))) SlowFreeSized(object, size, alignment);
+  size_t entry = 0;
+  if (MESH_UNLIKELY(!TryFree(object, &entry))) SlowFreeSized(object, entry, size, alignment);
 }
 
 }  // namespace mesh

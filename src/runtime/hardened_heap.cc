@@ -49,7 +49,7 @@ MESH_NOINLINE void* TakeSlowly(SizeClass size_class) {
   Runtime& runtime = Runtime::Get();
   ThreadLocalHeap* heap = runtime.AttachThread();
   if (heap == nullptr) return runtime.global().AllocateDirect(size_class);
-  heap->Patrol();
+  heap->Patrol(size_class);
   void* slot = heap->Refill(size_class);
   runtime.OnSlowPath();
   return slot;
@@ -110,14 +110,15 @@ void RequireSmallSize(const void* object, SizeClass size_class, size_t size, siz
   if (!fits) FatalAt(kWrongSize, object);
 }
 
-MESH_NOINLINE void KeepRest(ThreadLocalHeap* heap, Quarantine::Kept rest) {
-  if (heap->KeepRest(rest)) Runtime::Get().OnSlowPath();
+MESH_NOINLINE void KeepRest(ThreadLocalHeap* heap, void* slot, SizeClass size_class) {
+  heap->KeepRest(slot, size_class);
+  Runtime::Get().OnSlowPath();
 }
 
 // The end of each free: what SlotGuard has freed. The thread is busy.
 MESH_ALWAYS_INLINE void KeepFreed(ThreadLocalHeap* heap, void* slot, PageEntry entry) {
-  Quarantine::Kept rest;
-  if (MESH_UNLIKELY(!heap->KeepHardened({slot, entry}, &rest))) KeepRest(heap, rest);
+  void* rest = heap->KeepHardened(slot, entry);
+  if (MESH_UNLIKELY(rest != nullptr)) KeepRest(heap, rest, entry.size_class());
 }
 
 void FreeSmall(void* object, PageEntry entry, size_t size, size_t alignment) {
@@ -131,7 +132,6 @@ void FreeSmall(void* object, PageEntry entry, size_t size, size_t alignment) {
   if (heap == nullptr) {
     SlotGuard::ExpectThreads();
     SlotGuard::Free(object, size_class);
-    SlotGuard::Settle(&object, 1, size_class);
     return Runtime::Get().global().FreeDirect(object, size_class);
   }
   SlotGuard::Free(object, size_class);
@@ -165,7 +165,7 @@ void* CopyTo(void* object, size_t old_size, size_t size) {
   if (fresh == nullptr) fresh = HardenedMalloc(size);
   if (fresh == nullptr) return size <= old_size ? object : nullptr;
   memcpy(fresh, object, old_size < size ? old_size : size);
-  HardenedFree(object);
+  Free(object);
   return fresh;
 }
 
@@ -279,11 +279,11 @@ MESH_NOINLINE void KeepQuickly(void* slot, PageEntry entry) {
 }
 
 // A leaf, too. Of alignments, that of all objects needs no look.
-MESH_ALWAYS_INLINE void FreeQuickly(void* object, size_t size, size_t alignment) {
-  const PageEntry entry = EntryOf(object);
+MESH_ALWAYS_INLINE void FreeQuickly(void* object, PageEntry entry, size_t size, size_t alignment) {
   ThreadLocalHeap* heap = thread_state.own_heap;
-  const bool is_usual = (alignment == 0 || alignment == kMinAlignment) && heap != nullptr &&
-                        !thread_state.is_busy && heap->IsSlot(object, entry);
+  const bool is_address = reinterpret_cast<uintptr_t>(object) >> kAddressBits == 0;
+  const bool is_usual = is_address && (alignment == 0 || alignment == kMinAlignment) &&
+                        heap != nullptr && !thread_state.is_busy && heap->IsSlot(object, entry);
   if (MESH_UNLIKELY(!is_usual)) return FreeSlowly(object, size, alignment);
   switch (SlotGuard::TryFree(object, entry, size)) {
     case SlotGuard::Tried::kDone:
@@ -315,10 +315,12 @@ void* HardenedAllocate(size_t size, size_t alignment, bool zeroed) {
   return object;
 }
 
-void HardenedFree(void* object) { FreeQuickly(object, kAnySize, 0); }
+void HardenedFree(void* object, size_t entry) {
+  FreeQuickly(object, PageEntry::Of(entry), kAnySize, 0);
+}
 
-void HardenedFreeSized(void* object, size_t size, size_t alignment) {
-  FreeQuickly(object, size, alignment);
+void HardenedFreeSized(void* object, size_t entry, size_t size, size_t alignment) {
+  FreeQuickly(object, PageEntry::Of(entry), size, alignment);
 }
 
 void* HardenedRealloc(void* object, size_t size) {

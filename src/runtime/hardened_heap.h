@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "src/base/check.h"
 #include "src/secure/policy.h"
@@ -28,8 +29,8 @@ MESH_ALWAYS_INLINE bool MayBeHardened() { return MESH_UNLIKELY(secure_policy.has
 void* HardenedMalloc(size_t size);
 void* HardenedCalloc(size_t size);
 // As SlowFree() and SlowFreeSized().
-void HardenedFree(void* object);
-void HardenedFreeSized(void* object, size_t size, size_t alignment);
+void HardenedFree(void* object, size_t entry);
+void HardenedFreeSized(void* object, size_t entry, size_t size, size_t alignment);
 // Of one that is.
 void* HardenedAllocate(size_t size, size_t alignment, bool zeroed);
 // Both not null and not 0.

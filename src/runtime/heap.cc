@@ -225,7 +225,7 @@ void* ReallocIn(ProgramHeap* from, void* object, size_t size) {
     return AskForMemory(size) ? Realloc(object, size) : nullptr;
   }
   memcpy(fresh, object, usable < size ? usable : size);
-  SlowFree(object);
+  Free(object);
   return fresh;
 }
 
@@ -239,7 +239,7 @@ constinit MeshHeap heap;
 void FreeToProgramHeap(void* object) {
   BusyScope busy;
   Runtime& runtime = Runtime::Get();
-  if (!runtime.global().program_heaps().Free(object)) return SlowFree(object);
+  if (!runtime.global().program_heaps().Free(object)) return Free(object);
   if (++thread_state.program_heap_frees % kFreesToSlowPath == 0) runtime.OnSlowPath();
 }
 
@@ -262,14 +262,14 @@ MESH_NOINLINE static void FreeOther(void* object) {
   if (object != nullptr) JudgeForeign(object);
 }
 
-MESH_NOINLINE void SlowFree(void* object) {
-  if (MayBeHardened()) return HardenedFree(object);
+MESH_NOINLINE void SlowFree(void* object, size_t entry) {
+  if (MayBeHardened()) return HardenedFree(object, entry);
   FreeOther(object);
 }
 
-MESH_NOINLINE void SlowFreeSized(void* object, size_t size, size_t alignment) {
-  if (MayBeHardened()) return HardenedFreeSized(object, size, alignment);
-  SlowFree(object);
+MESH_NOINLINE void SlowFreeSized(void* object, size_t entry, size_t size, size_t alignment) {
+  if (MayBeHardened()) return HardenedFreeSized(object, entry, size, alignment);
+  FreeOther(object);
 }
 
 void* Malloc(size_t size) { return heap.malloc(size); }

@@ -131,7 +131,7 @@ void Runtime::Harden(int level) {
   zero_objects.Reserve(NewSeed());
   if (policy.guards_large) global_.arena().GuardLarge(NewSeed());
   if (policy.guards_spans) global_.arena().GuardSpans();
-  if (policy.shuffles) order_ = SlotOrder::kShuffled;
+  if (policy.shuffles) order_ = SlotOrder::kShuffledRun;
   global_.arena().KeepSlotStates();
   LookAtEach();
 }

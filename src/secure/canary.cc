@@ -47,15 +47,9 @@ bool Canary::Draw(uint64_t seed) {
   if (!place.ok() || !os::Commit(place.value + kPageSize, 2 * kPageSize).ok()) return false;
   auto* bytes = reinterpret_cast<uint8_t*>(place.value + kPageSize);
   Random random(seed);
-  // Four bytes of a number of 64 bits, since each process draws a page of them. The bias is below
-  // kDrawable / 2^16.
-  for (size_t i = 0; i < kPageSize;) {
-    uint64_t number = random.Next();
-    for (int part = 0; part < 4; part++, number >>= 16) {
-      bytes[i++] = kDrawableBytes[((number & 0xffff) * kDrawable) >> 16];
-    }
-  }
-  memcpy(bytes + kPageSize, bytes, kPageSize);
+  for (size_t i = 0; i < kPeriod; i++) bytes[i] = kDrawableBytes[random.Below(kDrawable)];
+  static_assert(kPeriod + kMostBytes <= 2 * kPageSize);
+  for (size_t i = kPeriod; i < 2 * kPageSize; i += kPeriod) memcpy(bytes + i, bytes, kPeriod);
   bytes_ = bytes;
   static_cast<void>(os::Protect(place.value + kPageSize, 2 * kPageSize, os::Protection::kRead));
   return true;
@@ -63,12 +57,12 @@ bool Canary::Draw(uint64_t seed) {
 
 void Canary::Fill(void* at, size_t bytes) {
   MESH_DCHECK(bytes <= kMostBytes);
-  memcpy(at, bytes_ + reinterpret_cast<uintptr_t>(at) % kPageSize, bytes);
+  memcpy(at, BytesFor(at), bytes);
 }
 
 bool Canary::IsWhole(const void* at, size_t bytes) {
   MESH_DCHECK(bytes <= kMostBytes);
-  return memcmp(at, bytes_ + reinterpret_cast<uintptr_t>(at) % kPageSize, bytes) == 0;
+  return memcmp(at, BytesFor(at), bytes) == 0;
 }
 
 }  // namespace mesh

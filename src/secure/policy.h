@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "src/base/units.h"
+
 namespace mesh {
 
 struct SecurePolicy {
@@ -18,12 +20,12 @@ struct SecurePolicy {
   bool has_canaries = false;
   // Freed slots are zeros, and looked at before they are used again.
   bool clears = false;
-  // Freed slots that a thread keeps back, and their bytes; 0: none.
+  // Freed slots of a size class that a thread keeps back, and their bytes (Quarantine); 0: none.
   uint32_t quarantine_slots = 0;
   size_t quarantine_bytes = 0;
   bool guards_large = false;
   bool guards_spans = false;
-  bool shuffles = false;
+  bool shuffles = false;  // SlotOrder::kShuffledRun
 
   static constexpr int kUndecided = -1;
   static constexpr int kHighestLevel = 4;
@@ -34,8 +36,8 @@ struct SecurePolicy {
     policy.has_canaries = level >= 2;
     policy.guards_large = level >= 2;
     policy.clears = level >= 3;
-    policy.quarantine_slots = level >= 4 ? 1024 : level == 3 ? 256 : 0;
-    policy.quarantine_bytes = level >= 4 ? size_t{1} << 20 : level == 3 ? size_t{1} << 18 : 0;
+    policy.quarantine_slots = level >= 4 ? 256 : level == 3 ? 64 : 0;
+    policy.quarantine_bytes = level >= 4 ? 32 * kKiB : level == 3 ? 8 * kKiB : 0;
     policy.guards_spans = level >= 4;
     policy.shuffles = level >= 4;
     return policy;

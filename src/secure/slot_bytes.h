@@ -1,8 +1,9 @@
 // What the bytes of a slot have to be, looked at and written in blocks of 16: every slot is a
 // multiple of them, and aligned to one.
 //
-//   slot   | the object, or zeros ...        | canary |
-//   blocks | 16 | 16 | ...             | the last one |
+//   slot   | the object ...             | canary |
+//   free   | zeros ...             | a canary byte |
+//   blocks | 16 | 16 | ...         | the last one |
 //
 // Room: secure. Thread rule: pure functions on memory that the caller owns.
 #pragma once
@@ -56,29 +57,31 @@ MESH_ALWAYS_INLINE void VisitBlocks(Block* at, size_t bytes, Visit visit) {
 
 }  // namespace internal
 
-// The last `bytes` of a slot, 1 to 16, and what is before them in its last block.
+// The last block of a slot, of which the last `bytes`, 1 to 16, are canary.
 class SlotEnd {
  public:
   static constexpr size_t kMostBytes = 16;
 
   // `behind`: where the slot ends.
-  MESH_ALWAYS_INLINE SlotEnd(char* behind, size_t bytes)
-      : SlotEnd(behind, bytes, Canary::BytesFor(behind - kMostBytes) + kMostBytes) {}
-  // `canary_behind`: what follows the bytes that belong there.
-  MESH_ALWAYS_INLINE SlotEnd(char* behind, size_t bytes, const uint8_t* canary_behind)
+  MESH_ALWAYS_INLINE explicit SlotEnd(char* behind)
       : place_(reinterpret_cast<Block*>(behind) - 1),
-        mask_(Load(kMasks + bytes)),
-        wanted_(*(reinterpret_cast<const Block*>(canary_behind) - 1) & mask_) {}
+        canary_(*reinterpret_cast<const Block*>(Canary::BytesFor(place_))) {}
 
   // Whether the bytes are canary, whatever is before them.
-  MESH_ALWAYS_INLINE bool IsCanary() const { return internal::AreEqual(*place_ & mask_, wanted_); }
-  // The same, behind zeros.
-  MESH_ALWAYS_INLINE bool IsCanaryBehindZeros() const {
-    return internal::AreEqual(*place_, wanted_);
+  MESH_ALWAYS_INLINE bool IsCanary(size_t bytes) const {
+    const Block mask = Mask(bytes);
+    return internal::AreEqual(*place_ & mask, canary_ & mask);
+  }
+  // Zeros where there are zeros and the canary's last byte.
+  MESH_ALWAYS_INLINE internal::SlotBlock DifferenceFromFree() const {
+    return *place_ ^ (canary_ & Mask(1));
   }
   // Makes them canary. What is before them stays, or becomes zeros.
-  MESH_ALWAYS_INLINE void Fill() const { *place_ = (*place_ & ~mask_) | wanted_; }
-  MESH_ALWAYS_INLINE void FillBehindZeros() const { *place_ = wanted_; }
+  MESH_ALWAYS_INLINE void Fill(size_t bytes) const {
+    const Block mask = Mask(bytes);
+    *place_ = (*place_ & ~mask) | (canary_ & mask);
+  }
+  MESH_ALWAYS_INLINE void FillBehindZeros(size_t bytes) const { *place_ = canary_ & Mask(bytes); }
 
  private:
   using Block = internal::SlotBlock;
@@ -89,21 +92,21 @@ class SlotEnd {
       0,    0,    0,    0,    0,    0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
-  static MESH_ALWAYS_INLINE Block Load(const uint8_t* from) {
+  static MESH_ALWAYS_INLINE Block Mask(size_t bytes) {
     Block block;
-    memcpy(&block, from, sizeof(block));
+    memcpy(&block, kMasks + bytes, sizeof(block));
     return block;
   }
 
   Block* place_;
-  Block mask_;
-  Block wanted_;
+  Block canary_;
 };
 
-// Whether `bytes`, a multiple of 16, are zeros.
-MESH_ALWAYS_INLINE bool AreZeroBlocks(const void* at, size_t bytes) {
-  internal::SlotBlock any{};
-  internal::VisitBlocks(static_cast<const internal::SlotBlock*>(at), bytes,
+// Whether all of a slot is as free ones are: zeros, but for the byte at its end. `before_end`: its
+// bytes before the last block, a multiple of 16.
+MESH_ALWAYS_INLINE bool IsFreeSlot(const void* slot, size_t before_end, const SlotEnd& end) {
+  internal::SlotBlock any = end.DifferenceFromFree();
+  internal::VisitBlocks(static_cast<const internal::SlotBlock*>(slot), before_end,
                         [&](const internal::SlotBlock& block) { any |= block; });
   return internal::IsZero(any);
 }

@@ -12,24 +12,13 @@ constinit SecurePolicy secure_policy;
 
 namespace {
 
-// Slots whose memory is asked for before it is looked at.
-constexpr uint32_t kLooksAhead = 8;
-
-// Any address and length.
-bool IsZero(const char* at, size_t bytes) {
-  const size_t blocks = bytes & ~(SlotEnd::kMostBytes - 1);
-  uint8_t any = 0;
-  for (size_t i = blocks; i < bytes; i++) any |= static_cast<uint8_t>(at[i]);
-  return any == 0 && AreZeroBlocks(at, blocks);
-}
-
 MESH_ALWAYS_INLINE bool IsEndWhole(char* behind, size_t bytes) {
-  if (bytes <= SlotEnd::kMostBytes) return SlotEnd(behind, bytes).IsCanary();
+  if (bytes <= SlotEnd::kMostBytes) return SlotEnd(behind).IsCanary(bytes);
   return Canary::IsWhole(behind - bytes, bytes);
 }
 
 void FillEnd(char* behind, size_t bytes) {
-  if (bytes <= SlotEnd::kMostBytes) return SlotEnd(behind, bytes).Fill();
+  if (bytes <= SlotEnd::kMostBytes) return SlotEnd(behind).Fill(bytes);
   Canary::Fill(behind - bytes, bytes);
 }
 
@@ -48,8 +37,8 @@ MESH_ALWAYS_INLINE size_t SlotGuard::SlackOf(const std::atomic<uint8_t>* state) 
   return (high << 8 | state[1].load(std::memory_order_relaxed)) + 1;
 }
 
-void SlotGuard::SetSlack(std::atomic<uint8_t>* state, size_t slack) {
-  if (slack <= kMostShort) {
+void SlotGuard::SetSlack(std::atomic<uint8_t>* state, SizeClass size_class, size_t slack) {
+  if (slack <= kMostShort && SlotSize(size_class) <= kUsualSlot) {
     state[0].store(static_cast<uint8_t>(slack), std::memory_order_relaxed);
     return;
   }
@@ -61,42 +50,27 @@ void SlotGuard::SetSlack(std::atomic<uint8_t>* state, size_t slack) {
 void SlotGuard::RequireBefore(const void* object) {
   const auto address = reinterpret_cast<uintptr_t>(object);
   if (IsFirst(object, PageMap::Find(address))) return;
-  if (MESH_LIKELY(LastBefore(object) == Canary::At(address - 1))) return;
+  if (MESH_LIKELY(IsWholeBefore(object))) return;
   if (looks_before_.load(std::memory_order_relaxed)) RefuseBefore(object);
 }
 
-MESH_ALWAYS_INLINE bool SlotGuard::IsUntouched(const void* slot, SizeClass size_class,
-                                               size_t slack) {
-  if (MESH_LIKELY(slack <= SlotEnd::kMostBytes)) {
-    return AreZeroBlocks(slot, SlotSize(size_class) - SlotEnd::kMostBytes) &&
-           SlotEnd(Behind(slot, size_class), slack).IsCanaryBehindZeros();
-  }
-  const size_t zeros = SlotSize(size_class) - slack;
-  return IsZero(static_cast<const char*>(slot), zeros) &&
-         IsEndWhole(Behind(slot, size_class), slack);
-}
-
-MESH_ALWAYS_INLINE void SlotGuard::LookAt(const void* slot, SizeClass size_class) {
-  if (!secure_policy.clears) return;
-  const bool is_untouched = IsUntouched(slot, size_class, SlackOf(StateOf(slot)));
-  if (MESH_UNLIKELY(!is_untouched)) RefuseTouched(slot);
-}
-
 void SlotGuard::RequireUntouched(const void* slot, SizeClass size_class) {
-  LookAt(slot, size_class);
+  if (!secure_policy.clears) return;
+  const size_t before_end = SlotSize(size_class) - SlotEnd::kMostBytes;
+  if (!IsFreeSlot(slot, before_end, SlotEnd(Behind(slot, size_class)))) RefuseTouched(slot);
 }
 
 void SlotGuard::Hand(void* slot, SizeClass size_class, size_t size, bool zeroed) {
   std::atomic<uint8_t>* state = StateOf(slot);
-  const size_t slack = SlotSize(size_class) - size;
-  size_t clear_from = secure_policy.clears || zeroed ? 0 : size;
-  if (secure_policy.clears && state->load(std::memory_order_relaxed) != 0) {  // [SG3]
+  const bool is_fresh = state->load(std::memory_order_relaxed) == 0;
+  if (secure_policy.clears && !is_fresh) {
     RequireUntouched(slot, size_class);
-    clear_from = SlotSize(size_class) - SlackOf(state);
+  } else if (secure_policy.clears || zeroed) {
+    memset(slot, 0, size);
   }
-  if (clear_from < size) memset(static_cast<char*>(slot) + clear_from, 0, size - clear_from);
+  const size_t slack = SlotSize(size_class) - size;
   FillEnd(Behind(slot, size_class), slack);
-  SetSlack(state, slack);
+  SetSlack(state, size_class, slack);
 }
 
 void SlotGuard::RequireEnd(void* object, SizeClass size_class, size_t slack) {
@@ -126,18 +100,20 @@ void SlotGuard::RequireInUse(const void* object) {
 void SlotGuard::Free(void* object, SizeClass size_class) {
   std::atomic<uint8_t>* state = StateOf(object);
   RequireInUse(object);
-  if (MarkFreed(state, state->load(std::memory_order_relaxed))) RefuseSecond(object);
+  const uint8_t seen = state->load(std::memory_order_relaxed);
+  if (MarkFreed(state, seen)) RefuseSecond(object);
   const size_t slack = SlackOf(state);
-  if (slack == 0) {
-    // As if it had been handed out with a canary, now that nobody uses it. At no time is it in use.
-    state->store(kFreed | 1, std::memory_order_relaxed);
-    Canary::Fill(Behind(object, size_class) - 1, 1);
-    if (secure_policy.clears) memset(object, 0, SlotSize(size_class) - 1);
-    return;
+  if (slack > 0) {
+    RequireEnd(object, size_class, slack);
+    RequireBefore(object);
   }
-  RequireEnd(object, size_class, slack);
-  RequireBefore(object);
-  if (secure_policy.clears) memset(object, 0, SlotSize(size_class) - slack);
+  if (seen & kLong) state[1].store(0, std::memory_order_relaxed);  // [SG1]
+  Empty(object, size_class);
+}
+
+void SlotGuard::Empty(void* slot, SizeClass size_class) {
+  if (secure_policy.clears) memset(slot, 0, SlotSize(size_class) - 1);
+  Canary::Fill(Behind(slot, size_class) - 1, 1);
 }
 
 void SlotGuard::HandWhole(void* slot) {
@@ -159,25 +135,24 @@ void SlotGuard::Resize(void* object, SizeClass size_class, size_t size) {
   // Nobody is to read canaries.
   if (size > old_size) memset(static_cast<char*>(object) + old_size, 0, size - old_size);
   Canary::Fill(static_cast<char*>(object) + size, SlotSize(size_class) - size);
-  SetSlack(state, SlotSize(size_class) - size);
+  if (old_slack > kMostShort) state[1].store(0, std::memory_order_relaxed);  // [SG1]
+  SetSlack(state, size_class, SlotSize(size_class) - size);
 }
 
-void SlotGuard::Settle(void* const* slots, uint32_t count, SizeClass size_class) {
-  for (uint32_t i = 0; i < count; i++) {
-    void* slot = slots[i];
-    if (i + kLooksAhead < count) PrefetchOne(slots[i + kLooksAhead]);
-    // A slot that nobody has had since it came from the global heap has no state.
-    if (StateOf(slot)->load(std::memory_order_relaxed) == 0) continue;
-    LookAt(slot, size_class);
-    Forget(slot, size_class);
+void SlotGuard::Start(void* span, SizeClass size_class, uint32_t units, bool dirty) {
+  const SizeClassInfo& info = kSizeClasses[size_class];
+  const size_t unit_bytes = size_t{info.unit_pages} << kPageShift;
+  if (secure_policy.clears && info.size <= kUsualSlot) {
+    if (dirty) memset(span, 0, units * unit_bytes);
+  } else {
+    for (uint32_t i = 0; i < units; i++) {
+      const char* slot = static_cast<char*>(span) + i * unit_bytes;
+      for (uint32_t k = 0; k < info.slots; k++, slot += info.size) {
+        StateOf(slot)->store(0, std::memory_order_relaxed);
+      }
+    }
   }
-}
-
-void SlotGuard::Forget(void* slot, SizeClass size_class) {
-  std::atomic<uint8_t>* state = StateOf(slot);
-  // Another class's slot may come to start at the second.
-  if (SlotSize(size_class) > kMostShort) state[1].store(0, std::memory_order_relaxed);
-  state[0].store(0, std::memory_order_relaxed);
+  Prepare(span, size_class, units);
 }
 
 void SlotGuard::Prepare(void* address, SizeClass size_class, uint32_t units) {

@@ -2,16 +2,21 @@
 // used again.
 //
 //   slot   | the object: `size` bytes | canary: at least a byte, the last one always |
+//   free   | zeros ...                                                | canary: a byte |
 //   states | slack, freed? | more of it, if it is long | unused ...                   a byte for 16
 //
 // Room: secure; above arena. Thread rule: a slot belongs to one thread at a time. The one exception
 // are two threads that free the same object: one of them is found out.
 //
-// [SG1] The state of a slot is 0 unless a thread holds it: as an object, or freed and not yet given
-//       back to the global heap. Only slots have states.
+// [SG1] The state of a slot is that of its object; where it holds none, it is 0 or has kFreed. So
+//       are states behind the first one of a slot, but for those of long slack.
 // [SG2] Where there are canaries, the last byte of every slot and the tail of every unit is its
 //       canary, at all times and through every address.
-// [SG3] Where slots are cleared, one with a state of kFreed is zeros and canary.
+// [SG3] Where slots are cleared, one that holds no object is zeros up to that byte, whoever has it:
+//       a thread, the global heap, or nobody since its span began. But one of more than kUsualSlot
+//       bytes may hold anything while its state is 0. And in spans that are meshed, where it may
+//       have been another span's, they are so while a thread has them: they are looked at before
+//       they go to the global heap, and emptied when they leave it.
 #pragma once
 
 #include <atomic>
@@ -35,8 +40,8 @@ class SlotGuard {
   // Least bytes behind an object.
   static constexpr size_t kLeastSlack = 1;
 
-  // Makes a slot an object of `size` bytes. Ends the program when it was written to since it was
-  // freed. `zeroed`: the object's bytes are zeros.
+  // Makes a slot an object of `size` bytes. Ends the program when it was written to while it was
+  // free. `zeroed`: the object's bytes are zeros.
   static void Hand(void* slot, SizeClass size_class, size_t size, bool zeroed);
   // Makes an object, a slot's start, a freed slot. Ends the program when it is none, or when its
   // canary, or the byte before it, was written to.
@@ -60,11 +65,8 @@ class SlotGuard {
   static void HandWhole(void* slot);
   // Gives an object another size that its slot has room for. What it gains is zeros.
   static void Resize(void* object, SizeClass size_class, size_t size);
-  // Before freed slots of a class go back to the global heap. Ends the program when one was written
-  // to.
-  static void Settle(void* const* slots, uint32_t count, SizeClass size_class);
-  // The same, but whatever it is: its thread was caught in the middle of something.
-  static void Forget(void* slot, SizeClass size_class);
+  // Makes a slot that holds no object as [SG2] and [SG3] want it.
+  static void Empty(void* slot, SizeClass size_class);
   static bool IsInUse(const void* slot) {
     // order: relaxed; a slot is one thread's.
     uint8_t seen = StateOf(slot)->load(std::memory_order_relaxed);
@@ -83,16 +85,9 @@ class SlotGuard {
     has_threads_.store(true, std::memory_order_relaxed);
   }
 
-  // Slots that are about to be handed out: one hides what another one waits for.
-  static MESH_ALWAYS_INLINE void PrefetchOne(const void* slot) {
-    __builtin_prefetch(slot, 1);
-    __builtin_prefetch(StateOf(slot), 1);
-  }
-  static void Prefetch(std::span<void* const> slots) {
-    for (void* slot : slots) PrefetchOne(slot);
-  }
-
-  // Brings [SG2] about in the memory of a span at `address`.
+  // Brings [SG2] and [SG3] about in a fresh span, whose memory holds anything (`dirty`) or zeros.
+  static void Start(void* span, SizeClass size_class, uint32_t units, bool dirty);
+  // Brings [SG2] about in memory at `address` that a span is going to show.
   static void Prepare(void* address, SizeClass size_class, uint32_t units);
 
   // Bytes.
@@ -101,7 +96,8 @@ class SlotGuard {
  private:
   static constexpr uint8_t kFreed = 0x80;
   static constexpr uint8_t kWhole = 0x40;
-  // Of the first byte: these bits and a second one, less one; else it is the slack.
+  // Of the first byte: these bits and a second one, less one, which slots of more than kUsualSlot
+  // always have; else it is the slack.
   static constexpr uint8_t kLong = 0x20;
   static constexpr size_t kMostShort = SlotEnd::kMostBytes;
   static_assert(kMostShort < kLong && kMostSlack <= size_t{kLong} << 8);
@@ -115,13 +111,10 @@ class SlotGuard {
   }
   static bool IsShort(uint8_t first) { return static_cast<uint8_t>(first - 1) < kMostShort; }
   static size_t SlackOf(const std::atomic<uint8_t>* state);
-  // The state of an object with so much slack, 1 to kMostSlack bytes of it.
-  static void SetSlack(std::atomic<uint8_t>* state, size_t slack);
+  // The state of an object in a slot of the class with so much slack, 1 to kMostSlack bytes of it.
+  static void SetSlack(std::atomic<uint8_t>* state, SizeClass size_class, size_t slack);
   // Of an object whose state was `seen`. Returns: another thread has freed it since.
   static MESH_ALWAYS_INLINE bool MarkFreed(std::atomic<uint8_t>* state, uint8_t seen);
-  static bool IsUntouched(const void* slot, SizeClass size_class, size_t slack);
-  // RequireUntouched(), in a loop.
-  static void LookAt(const void* slot, SizeClass size_class);
   static void RequireEnd(void* object, SizeClass size_class, size_t slack);
   static void RequireBefore(const void* object);
   // Whether it is the first of its span: nobody knows what lies before it.
@@ -129,10 +122,12 @@ class SlotGuard {
     const bool begins_page = reinterpret_cast<uintptr_t>(object) % kPageSize == 0;
     return MESH_UNLIKELY(begins_page) && entry.page_in_span() == 0;
   }
-  // The byte before an object: another thread's slot, who may be writing the same canary there
-  // again. [SG2]
-  __attribute__((no_sanitize("thread"))) static uint8_t LastBefore(const void* object) {
-    return *(static_cast<const uint8_t*>(object) - 1);
+  // Whether the byte before an object is canary: another thread's slot, who may be writing the same
+  // there again. [SG2]
+  __attribute__((no_sanitize("thread"))) static bool IsWholeBefore(const void* object) {
+    // That of one period on, which is as good.
+    return *(static_cast<const uint8_t*>(object) - 1) ==
+           Canary::BytesFor(object)[Canary::kPeriod - 1];
   }
   [[noreturn]] static void RefuseEnd(const void* object);
   [[noreturn]] static void RefuseBefore(const void* object);
@@ -140,7 +135,7 @@ class SlotGuard {
 
   // See HandWhole() and ExpectThreads().
   static std::atomic<bool> looks_before_;
-  static std::atomic<bool> has_threads_;
+  static std::atomic<bool> has_threads_ __attribute__((visibility("hidden")));
 };
 
 // order: relaxed, in all of these but for the exchange; a slot is one thread's.
@@ -151,34 +146,24 @@ inline bool SlotGuard::MarkFreed(std::atomic<uint8_t>* state, uint8_t seen) {
     state->store(freed, std::memory_order_relaxed);
     return false;
   }
-  // Freed by another thread, it may also have been settled or handed out again by now.
+  // Freed by another thread, it may also have been handed out again by now.
   return state->exchange(freed) != seen;
 }
 
 inline bool SlotGuard::TryHand(void* slot, SizeClass size_class, size_t size) {
-  std::atomic<uint8_t>* state = StateOf(slot);
   const size_t slot_size = SlotSize(size_class);
   const size_t slack = slot_size - size;
+  MESH_DCHECK(slot_size <= kUsualSlot || slack > kMostShort);
   if (MESH_UNLIKELY(slack > kMostShort)) return false;
-  const uint8_t* canary = Canary::BytesFor(slot) + slot_size;
-  char* behind = Behind(slot, size_class);
+  const SlotEnd end(Behind(slot, size_class));
   if (MESH_LIKELY(secure_policy.clears)) {
-    const size_t before_end = slot_size - SlotEnd::kMostBytes;
-    const uint8_t seen = state->load(std::memory_order_relaxed);
-    if (MESH_LIKELY(seen != 0)) {  // [SG3]
-      const uint8_t old_slack = seen & ~kFreed;
-      if (MESH_UNLIKELY(!IsShort(old_slack))) return false;
-      const bool is_untouched = SlotEnd(behind, old_slack, canary).IsCanaryBehindZeros() &&
-                                AreZeroBlocks(slot, before_end);
-      if (MESH_UNLIKELY(!is_untouched)) return false;
-    } else {
-      ClearBlocks(slot, before_end);
-    }
-    SlotEnd(behind, slack, canary).FillBehindZeros();
+    const bool is_free = IsFreeSlot(slot, slot_size - SlotEnd::kMostBytes, end);  // [SG3]
+    if (MESH_UNLIKELY(!is_free)) return false;
+    end.FillBehindZeros(slack);
   } else {
-    SlotEnd(behind, slack, canary).Fill();
+    end.Fill(slack);
   }
-  state->store(static_cast<uint8_t>(slack), std::memory_order_relaxed);
+  StateOf(slot)->store(static_cast<uint8_t>(slack), std::memory_order_relaxed);
   return true;
 }
 
@@ -186,17 +171,15 @@ inline SlotGuard::Tried SlotGuard::TryFree(void* object, PageEntry entry, size_t
   std::atomic<uint8_t>* state = StateOf(object);
   const uint8_t slack = state->load(std::memory_order_relaxed);
   const size_t slot_size = SlotSizeOf(entry);
-  if (MESH_UNLIKELY(!IsShort(slack) || slot_size > kUsualSlot)) return Tried::kNot;
+  if (MESH_UNLIKELY(!IsShort(slack))) return Tried::kNot;
   if (made != kAnySize && MESH_UNLIKELY(slot_size - slack != made)) return Tried::kNot;
-  const uint8_t* canary = Canary::BytesFor(object);
-  const SlotEnd end(static_cast<char*>(object) + slot_size, slack, canary + slot_size);
-  const bool is_whole =
-      end.IsCanary() && (IsFirst(object, entry) || LastBefore(object) == canary[kPageSize - 1]);
+  const SlotEnd end(static_cast<char*>(object) + slot_size);
+  const bool is_whole = end.IsCanary(slack) && (IsFirst(object, entry) || IsWholeBefore(object));
   if (MESH_UNLIKELY(!is_whole)) return Tried::kNot;
   if (MESH_UNLIKELY(MarkFreed(state, slack))) return Tried::kSecond;
   if (secure_policy.clears) {
     ClearBlocks(object, slot_size - SlotEnd::kMostBytes);
-    end.FillBehindZeros();
+    end.FillBehindZeros(1);
   }
   return Tried::kDone;
 }

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -43,10 +44,10 @@ TEST_F(HardenedHeapTest, SizesAreExact) {
       ASSERT_EQ(reinterpret_cast<uintptr_t>(aligned) % alignment, 0u);
       ASSERT_GE(UsableSize(aligned), size);
       memset(aligned, 1, UsableSize(aligned));
-      SlowFreeSized(aligned, size, alignment);
+      FastFreeSized(aligned, size, alignment);
     }
     memset(object, 2, UsableSize(object));
-    SlowFreeSized(object, size, 0);
+    FastFreeSized(object, size, 0);
   }
 }
 
@@ -72,10 +73,79 @@ TEST_F(HardenedHeapTest, ObjectsOfADeletedHeapAreFreedByTheirSize) {
     void* aligned = AllocateIn(heap, size, 4096, false);
     void* grown = AllocateIn(heap, size, 16, false);
     DeleteHeap(heap);
-    SlowFreeSized(object, size, 0);
-    SlowFreeSized(aligned, size, 4096);
+    FastFreeSized(object, size, 0);
+    FastFreeSized(aligned, size, 4096);
     grown = Realloc(grown, 3 * size);
-    SlowFreeSized(grown, 3 * size, 0);
+    FastFreeSized(grown, 3 * size, 0);
+  }
+}
+
+// What the objects of such a heap have left in free slots is no write after a free.
+TEST_F(HardenedHeapTest, SlotsOfADeletedHeapAreUsedAgain) {
+  for (size_t size : {16u, 40u, 1000u, 5000u}) {
+    ProgramHeap* heap = NewHeap();
+    std::vector<void*> objects(2000);
+    for (void*& object : objects) object = memset(AllocateIn(heap, size, 16, false), 0xee, size);
+    for (size_t i = 0; i < objects.size(); i++) {
+      if (i % 16 != 0) Free(objects[i]);
+    }
+    DeleteHeap(heap);
+    std::vector<unsigned char*> fresh(4000);
+    for (unsigned char*& object : fresh) {
+      object = static_cast<unsigned char*>(Malloc(size - 1));
+      for (size_t i = 0; secure_policy.clears && i < size - 1; i++) ASSERT_EQ(object[i], 0);
+    }
+    for (unsigned char* object : fresh) Free(object);
+    for (size_t i = 0; i < objects.size(); i += 16) Free(objects[i]);
+  }
+}
+
+// Their pages were the main heap's before, which has left its states there.
+TEST_F(HardenedHeapTest, AProgramHeapIsMeshed) {
+  constexpr size_t kSize = 60;
+  std::vector<void*> objects(60000);
+  for (void*& object : objects) object = Filled(kSize, 1);
+  for (void* object : objects) Free(object);
+  ProgramHeap* heap = NewHeap();
+  for (void*& object : objects) object = memset(AllocateIn(heap, kSize, 16, false), 0xee, kSize);
+  for (int round = 1; round <= 3; round++) {
+    for (size_t i = 0; i < objects.size(); i++) {
+      if (i % 16 == 0) continue;
+      Free(objects[i]);
+      objects[i] = nullptr;
+    }
+    EXPECT_GT(CollectHeap(heap, true), 0u);
+    for (void*& object : objects) {
+      if (object == nullptr) object = AllocateIn(heap, kSize, 16, false);
+      memset(object, round, kSize);
+    }
+  }
+  for (void* object : objects) Free(object);
+  DestroyHeap(heap);
+}
+
+// Pages that one size has left are another one's, and its canaries lie elsewhere.
+TEST_F(HardenedHeapTest, PagesPassFromSizeToSize) {
+  std::vector<char*> objects(3000);
+  for (size_t size : {24u, 200u, 1000u, 2000u, 9000u, 56u, 3000u, 700u}) {
+    const size_t count = std::min(objects.size(), 4 * kMiB / size);
+    for (size_t i = 0; i < count; i++) objects[i] = Filled(size - i % 8, 0x55);
+    for (size_t i = 0; i < count; i++) Free(objects[i]);
+  }
+}
+
+// Beyond what the thread keeps: its slots have been in the global heap.
+TEST_F(HardenedHeapTest, AWriteLongAfterTheFreeIsFatal) {
+  if (!secure_policy.clears) GTEST_SKIP() << "freed memory is not looked at";
+  for (size_t size : {30u, 400u, 3000u}) {
+    auto write_late = [=] {
+      std::vector<char*> objects(4000);
+      for (char*& object : objects) object = Filled(size, 1);
+      for (char* object : objects) Free(object);
+      for (char* object : objects) const_cast<volatile char*>(object)[size / 2] = 1;
+      for (char*& object : objects) object = Filled(size, 1);
+    };
+    EXPECT_DEATH(write_late(), "mesh: an object was written to after it was freed: 0x");
   }
 }
 
