@@ -14,6 +14,7 @@
 //      it finds.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -57,16 +58,20 @@ class Quarantine {
   template <typename Release>
   void Drain(Release release) {
     for (SizeClass c = 1; c < kClassCount; c++) {
-      // From the end, so that those that are left stay neighbours. [Q1]
-      for (uint32_t i = size(c); i > 0; i--) {
+      // From the end, so that those that are left stay neighbours. A fork may have come when some
+      // of them were gone, or before one was counted. [Q1]
+      for (uint32_t i = std::min(size(c) + 1, capacity(c)); i > 0; i--) {
         std::atomic<void*>& place = places_[begins_[c] + i - 1];
         void* out = place.load(std::memory_order_relaxed);
         place.store(nullptr, std::memory_order_relaxed);
-        if (out != nullptr) release(out, c);  // null if a fork came in the middle of this
+        if (out != nullptr) release(out, c);
       }
       rows_[c].store({begins_[c], 0}, std::memory_order_relaxed);
     }
   }
+
+  // The generator has got another seed.
+  void Reseed() { drawn_ = 0; }
 
   // Visits `most` of a class, from a random one on.
   template <typename Visit>

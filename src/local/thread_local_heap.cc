@@ -90,7 +90,7 @@ void** ThreadLocalHeap::FirstStorage() {
 
 void ThreadLocalHeap::Start(GlobalHeap* global, uint64_t seed, SlotOrder order) {
   global_ = global;
-  random_.Seed(seed);
+  Reseed(seed);
   order_ = order;
   new (&rest_) RestState();
   seen_rest_ = 0;

@@ -87,7 +87,12 @@ class ThreadLocalHeap {
   }
   // Of hardened heaps, whose slots have states (SlotGuard) instead of marks. A slot of the class,
   // or null when out of memory.
-  MESH_ALWAYS_INLINE void* TakeHardened(SizeClass size_class) { return vectors_[size_class].Pop(); }
+  MESH_ALWAYS_INLINE void* TakeHardened(SizeClass size_class) {
+    void* slot = vectors_[size_class].Pop();
+    // No store to it before: those in the vector are free slots to a fork's child. [SG3]
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    return slot;
+  }
   // Whether a slot of a class starts at `object`, in a page with that entry.
   MESH_ALWAYS_INLINE bool IsSlot(const void* object, PageEntry entry) {
     return IsSlotStart(reinterpret_cast<uintptr_t>(object), entry.bits(),
@@ -128,7 +133,10 @@ class ThreadLocalHeap {
   RestState& rest() { return rest_; }
 
   uint16_t id() const { return id_; }
-  void Reseed(uint64_t seed) { random_.Seed(seed); }
+  void Reseed(uint64_t seed) {
+    random_.Seed(seed);
+    if (quarantine_ != nullptr) quarantine_->Reseed();
+  }
 
  private:
   friend struct WindowLayout;  // tells other processes where the figures lie

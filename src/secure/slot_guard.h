@@ -9,7 +9,8 @@
 // are two threads that free the same object: one of them is found out.
 //
 // [SG1] The state of a slot is that of its object; where it holds none, it is 0 or has kFreed. So
-//       are states behind the first one of a slot, but for those of long slack.
+//       are states behind the first one of a slot, but for those of long slack. Those of program
+//       heaps' pages mean nothing.
 // [SG2] Where there are canaries, the last byte of every slot and the tail of every unit is its
 //       canary, at all times and through every address.
 // [SG3] Where slots are cleared, one that holds no object is zeros up to that byte, whoever has it:

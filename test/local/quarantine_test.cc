@@ -122,6 +122,27 @@ TEST_F(QuarantineTest, WhatIsLeftOfADrainComesOutOnce) {
   EXPECT_TRUE(in.empty());
 }
 
+// ... or when a slot is in its place and not counted.
+TEST_F(QuarantineTest, ASlotThatIsNotCountedYetComesOutToo) {
+  Fill(kSmall, 10);
+  std::vector<uint64_t> before = memory_;
+  Fill(kSmall, 1);
+  size_t changed = 0;
+  for (size_t i = 0; i < memory_.size(); i++) {
+    // The place, which nobody had, but neither the row nor the draws.
+    if (before[i] == memory_[i] || before[i] != 0) continue;
+    before[i] = memory_[i];
+    changed++;
+  }
+  ASSERT_EQ(changed, 1u);
+  auto* child = reinterpret_cast<Quarantine*>(before.data());
+  int left = 0;
+  child->Drain([&](void*, SizeClass) { left++; });
+  EXPECT_EQ(left, 11);
+  EXPECT_EQ(child->Swap(NextSlot(), PageEntry(kSmall, 0), random_), nullptr);
+  EXPECT_EQ(child->bytes(), 64u);
+}
+
 TEST_F(QuarantineTest, APatrolVisitsSomeOfAClass) {
   Fill(kMiddle, 8);
   std::set<void*> in = Fill(kSmall, 20);
